@@ -1,0 +1,196 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// A DeliveryStatus says whether a delivery pushes.
+type DeliveryStatus string
+
+// The statuses of a delivery.
+const (
+	Active DeliveryStatus = "active"
+	Paused DeliveryStatus = "paused" // records companies, pushes none
+)
+
+// maxName is the longest name of a delivery or destination, in characters.
+const maxName = 200
+
+// Delivery is what the events of one delivery add up to. The zero Delivery was never
+// created. It is a value: Evolve never changes what an older copy shows.
+type Delivery struct {
+	ID           DeliveryID
+	Organisation OrganisationID
+	Name         string
+	Status       DeliveryStatus
+	Schedule     Schedule
+	Search       SearchID
+	Destinations map[DestinationID]Destination
+	Deleted      bool
+}
+
+// DeliveryStream names the stream that holds the delivery's events.
+func DeliveryStream(id DeliveryID) string { return "delivery/" + string(id) }
+
+// Exists reports whether the delivery was created and not deleted, and is org's.
+func (d Delivery) Exists(org OrganisationID) bool {
+	return d.ID != "" && !d.Deleted && d.Organisation == org
+}
+
+// Evolve returns the delivery after event. Events of other streams leave it unchanged.
+func (d Delivery) Evolve(event Event) Delivery {
+	switch e := event.(type) {
+	case DeliveryCreated:
+		return Delivery{
+			ID: e.Delivery, Organisation: e.Organisation, Name: e.Name,
+			Status: e.Status, Schedule: e.Schedule, Search: e.Search,
+		}
+	case DeliveryUpdated:
+		d.Name, d.Schedule, d.Search = e.Name, e.Schedule, e.Search
+	case DeliveryPaused:
+		d.Status = Paused
+	case DeliveryResumed:
+		d.Status = Active
+	case DeliveryDeleted:
+		d.Deleted = true
+	case DestinationAdded:
+		d = d.with(e.Destination)
+	case DestinationChanged:
+		d = d.with(e.Destination)
+	case DestinationRemoved:
+		d.Destinations = maps.Clone(d.Destinations)
+		delete(d.Destinations, e.Destination)
+	case DestinationDisabled:
+		dst := d.Destinations[e.Destination]
+		dst.DisabledReason = e.Reason
+		d = d.with(dst)
+	}
+	return d
+}
+
+// with returns a copy of d that has dst.
+func (d Delivery) with(dst Destination) Delivery {
+	d.Destinations = maps.Clone(d.Destinations)
+	if d.Destinations == nil {
+		d.Destinations = map[DestinationID]Destination{}
+	}
+	d.Destinations[dst.ID] = dst
+	return d
+}
+
+// errNoDelivery is returned when a delivery is absent, or not the caller's (contract,
+// section 2).
+func errNoDelivery(id DeliveryID) error {
+	return Errorf(NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s", id)
+}
+
+// CreateDelivery opens a delivery. Empty Status and Schedule mean Active and Immediate.
+type CreateDelivery struct {
+	ID           DeliveryID
+	Organisation OrganisationID
+	Name         string
+	Status       DeliveryStatus
+	Schedule     Schedule
+	Search       SearchID
+}
+
+// Stream names the stream the command is about.
+func (c CreateDelivery) Stream() string { return DeliveryStream(c.ID) }
+
+// Decide returns what opening the delivery adds: nothing when it is open already.
+func (c CreateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if d.ID != "" {
+		return nil, nil
+	}
+	if c.Status == "" {
+		c.Status = Active
+	}
+	if c.Schedule == "" {
+		c.Schedule = Immediate
+	}
+	if err := checkDelivery(c.Name, c.Status, c.Schedule, c.Search); err != nil {
+		return nil, err
+	}
+	return []Event{DeliveryCreated{
+		Delivery: c.ID, Organisation: c.Organisation, Name: c.Name,
+		Status: c.Status, Schedule: c.Schedule, Search: c.Search,
+	}}, nil
+}
+
+// UpdateDelivery changes a delivery. A nil field keeps its value.
+type UpdateDelivery struct {
+	ID           DeliveryID
+	Organisation OrganisationID
+	Name         *string
+	Status       *DeliveryStatus
+	Schedule     *Schedule
+	Search       *SearchID
+}
+
+// Stream names the stream the command is about.
+func (c UpdateDelivery) Stream() string { return DeliveryStream(c.ID) }
+
+// Decide returns what the change adds: nothing when all is as asked for.
+func (c UpdateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.ID)
+	}
+	name, status, schedule, search := or(c.Name, d.Name), or(c.Status, d.Status), or(c.Schedule, d.Schedule), or(c.Search, d.Search)
+	if err := checkDelivery(name, status, schedule, search); err != nil {
+		return nil, err
+	}
+
+	var events []Event
+	if name != d.Name || schedule != d.Schedule || search != d.Search {
+		events = append(events, DeliveryUpdated{Delivery: c.ID, Name: name, Schedule: schedule, Search: search})
+	}
+	switch {
+	case status == d.Status:
+	case status == Paused:
+		events = append(events, DeliveryPaused{Delivery: c.ID})
+	default:
+		events = append(events, DeliveryResumed{Delivery: c.ID})
+	}
+	return events, nil
+}
+
+// DeleteDelivery ends a delivery.
+type DeleteDelivery struct {
+	ID           DeliveryID
+	Organisation OrganisationID
+}
+
+// Stream names the stream the command is about.
+func (c DeleteDelivery) Stream() string { return DeliveryStream(c.ID) }
+
+// Decide returns what the deletion adds.
+func (c DeleteDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.ID)
+	}
+	return []Event{DeliveryDeleted{Delivery: c.ID}}, nil
+}
+
+// checkDelivery returns all that is wrong with a delivery's settings.
+func checkDelivery(name string, status DeliveryStatus, schedule Schedule, search SearchID) error {
+	var f faults
+	f.checkName("name", name, 1)
+	if status != Active && status != Paused {
+		f.add("status", status, "must be active or paused")
+	}
+	if !slices.Contains(schedules, schedule) {
+		f.add("schedule", schedule, "must be one of immediate, hourly, daily, weekly")
+	}
+	f.checkExternalID("prospect_search_id", string(search))
+	return f.err()
+}
+
+// or returns what p points to, or fallback when p is nil.
+func or[T any](p *T, fallback T) T {
+	if p == nil {
+		return fallback
+	}
+	return *p
+}

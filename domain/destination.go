@@ -1,0 +1,289 @@
+package domain
+
+import (
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// A DestinationType says how a destination gets its companies.
+type DestinationType string
+
+// The types of destinations.
+const (
+	Webhook DestinationType = "webhook" // pushed to a URL
+	API     DestinationType = "api"     // pulled; nothing is dispatched
+)
+
+// An AuthType says how an attempt tells the destination who is calling.
+type AuthType string
+
+// The types of authentication.
+const (
+	AuthNone   AuthType = "none"
+	AuthBearer AuthType = "bearer" // Authorization: Bearer and the auth token
+)
+
+// Limits of a destination's settings.
+const (
+	DefaultTimeout = 15 // seconds
+	maxTimeout     = 60
+	maxURL         = 2048
+	maxHeaders     = 20
+	maxHeaderValue = 1024
+	maxInFlight    = 1000
+	maxRetries     = 20
+	maxRetryWait   = 24 * time.Hour
+)
+
+// Destination is where a delivery's companies go. Its secrets are named, not held.
+type Destination struct {
+	ID             DestinationID     `json:"id"`
+	Type           DestinationType   `json:"type"`
+	Name           string            `json:"name,omitempty"`
+	URL            string            `json:"url,omitempty"`
+	AuthType       AuthType          `json:"auth_type,omitempty"`
+	AuthSecret     SecretID          `json:"auth_secret,omitempty"`
+	SigningSecret  SecretID          `json:"signing_secret,omitempty"`
+	Headers        map[string]string `json:"headers,omitempty"` // sent along; not secret
+	TimeoutSeconds int               `json:"timeout_seconds,omitempty"`
+	MaxInFlight    int               `json:"max_in_flight,omitempty"`  // 0: a fair share
+	RetrySchedule  RetrySchedule     `json:"retry_schedule,omitempty"` // empty: the ledger's
+	DisabledReason string            `json:"-"`                        // of the state, not of an event
+}
+
+// Retries returns the destination's schedule, or fallback when it has none of its own.
+func (d Destination) Retries(fallback RetrySchedule) RetrySchedule {
+	if len(d.RetrySchedule) == 0 {
+		return fallback
+	}
+	return d.RetrySchedule
+}
+
+// errNoDestination is returned when a delivery has no such destination.
+func errNoDestination(id DestinationID) error {
+	return Errorf(NotFound, "DESTINATION_NOT_FOUND", "there is no destination %s", id)
+}
+
+// AddDestination gives a delivery one more destination.
+type AddDestination struct {
+	Delivery     DeliveryID
+	Organisation OrganisationID
+	Destination  Destination
+}
+
+// Stream names the stream the command is about.
+func (c AddDestination) Stream() string { return DeliveryStream(c.Delivery) }
+
+// Decide returns what the destination adds: nothing when the delivery has it already.
+func (c AddDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.Delivery)
+	}
+	if _, ok := d.Destinations[c.Destination.ID]; ok {
+		return nil, nil
+	}
+	dst := c.Destination.normal()
+	if err := dst.check(); err != nil {
+		return nil, err
+	}
+	return []Event{DestinationAdded{Delivery: c.Delivery, Destination: dst}}, nil
+}
+
+// ChangeDestination replaces a destination's settings. Change gets the settings that
+// stand and returns those wanted; it must be pure, as it may be called again.
+type ChangeDestination struct {
+	Delivery     DeliveryID
+	Organisation OrganisationID
+	Destination  DestinationID
+	Change       func(Destination) Destination
+}
+
+// Stream names the stream the command is about.
+func (c ChangeDestination) Stream() string { return DeliveryStream(c.Delivery) }
+
+// Decide returns what the change adds. It enables the destination if that was disabled.
+func (c ChangeDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.Delivery)
+	}
+	old, ok := d.Destinations[c.Destination]
+	if !ok {
+		return nil, errNoDestination(c.Destination)
+	}
+	dst := c.Change(old).normal()
+	dst.ID, dst.DisabledReason = old.ID, ""
+	if err := dst.check(); err != nil {
+		return nil, err
+	}
+	return []Event{DestinationChanged{Delivery: c.Delivery, Destination: dst}}, nil
+}
+
+// RemoveDestination ends a destination.
+type RemoveDestination struct {
+	Delivery     DeliveryID
+	Organisation OrganisationID
+	Destination  DestinationID
+}
+
+// Stream names the stream the command is about.
+func (c RemoveDestination) Stream() string { return DeliveryStream(c.Delivery) }
+
+// Decide returns what the removal adds.
+func (c RemoveDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.Delivery)
+	}
+	if _, ok := d.Destinations[c.Destination]; !ok {
+		return nil, errNoDestination(c.Destination)
+	}
+	return []Event{DestinationRemoved{Delivery: c.Delivery, Destination: c.Destination}}, nil
+}
+
+// DisableDestination holds what is owed to a destination that answered 410 Gone.
+type DisableDestination struct {
+	Delivery    DeliveryID
+	Destination DestinationID
+	Reason      string
+}
+
+// Stream names the stream the command is about.
+func (c DisableDestination) Stream() string { return DeliveryStream(c.Delivery) }
+
+// Decide returns what disabling adds: nothing when the destination is gone or disabled.
+func (c DisableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	dst, ok := d.Destinations[c.Destination]
+	if !ok || d.Deleted || dst.DisabledReason != "" {
+		return nil, nil
+	}
+	return []Event{DestinationDisabled(c)}, nil
+}
+
+// normal returns d with defaults filled in and header names in canonical form.
+func (d Destination) normal() Destination {
+	if d.Type != Webhook {
+		return d
+	}
+	if d.AuthType == "" {
+		d.AuthType = AuthNone
+	}
+	if d.TimeoutSeconds == 0 {
+		d.TimeoutSeconds = DefaultTimeout
+	}
+	headers := make(map[string]string, len(d.Headers))
+	for name, value := range d.Headers {
+		headers[textproto.CanonicalMIMEHeaderKey(name)] = value
+	}
+	d.Headers = headers
+	return d
+}
+
+// check returns all that is wrong with a destination's settings.
+func (d Destination) check() error {
+	var f faults
+	f.checkName("name", d.Name, 0)
+	switch d.Type {
+	case API:
+		f.checkPullOnly(d)
+	case Webhook:
+		f.checkURL("url", d.URL)
+		f.checkAuth(d)
+		f.checkHeaders(d.Headers)
+		if d.TimeoutSeconds < 1 || d.TimeoutSeconds > maxTimeout {
+			f.add("timeout_seconds", d.TimeoutSeconds, "must be from 1 to %d", maxTimeout)
+		}
+		if d.MaxInFlight < 0 || d.MaxInFlight > maxInFlight {
+			f.add("max_in_flight", d.MaxInFlight, "must be from 1 to %d", maxInFlight)
+		}
+		f.checkRetries(d.RetrySchedule)
+	default:
+		f.add("type", d.Type, "must be webhook or api")
+	}
+	return f.err()
+}
+
+// checkPullOnly notes settings that only a webhook has.
+func (f *faults) checkPullOnly(d Destination) {
+	if d.URL != "" {
+		f.add("url", nil, "an api destination is pulled and has no url")
+	}
+	if d.AuthType != "" && d.AuthType != AuthNone || d.AuthSecret != "" {
+		f.add("auth_type", d.AuthType, "an api destination is pulled and has no authentication of its own")
+	}
+}
+
+// checkURL notes what keeps raw from being called.
+func (f *faults) checkURL(field, raw string) {
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		f.add(field, nil, "is required for a webhook")
+	case len(raw) > maxURL:
+		f.add(field, nil, "must have at most %d characters", maxURL)
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		f.add(field, nil, "must be an absolute http or https URL")
+	case u.User != nil:
+		f.add(field, nil, "must not contain a user or password: use auth_type")
+	case u.Fragment != "":
+		f.add(field, nil, "must not contain a fragment")
+	}
+}
+
+// checkAuth notes where the type of authentication and its secret do not agree.
+func (f *faults) checkAuth(d Destination) {
+	switch d.AuthType {
+	case AuthNone:
+		if d.AuthSecret != "" {
+			f.add("auth_token", nil, "is given, but auth_type is none")
+		}
+	case AuthBearer:
+		if d.AuthSecret == "" {
+			f.add("auth_token", nil, "is required for auth_type bearer")
+		}
+	default:
+		f.add("auth_type", d.AuthType, "must be none or bearer")
+	}
+}
+
+// reserved are the headers that every attempt sets itself.
+var reserved = []string{
+	"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+	"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
+}
+
+// checkHeaders notes headers that cannot be sent along.
+func (f *faults) checkHeaders(headers map[string]string) {
+	if len(headers) > maxHeaders {
+		f.add("headers", len(headers), "must be at most %d", maxHeaders)
+	}
+	for name, value := range headers {
+		field := "headers." + name
+		switch {
+		case !httpguts.ValidHeaderFieldName(name):
+			f.add(field, nil, "is not a header name")
+		case slices.Contains(reserved, textproto.CanonicalMIMEHeaderKey(name)):
+			f.add(field, nil, "is set by the ledger")
+		case !httpguts.ValidHeaderFieldValue(value) || len(value) > maxHeaderValue:
+			f.add(field, nil, "must be a header value of at most %d characters", maxHeaderValue)
+		}
+	}
+	slices.SortFunc(*f, func(a, b Fault) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// checkRetries notes a schedule that is too long or waits too long.
+func (f *faults) checkRetries(s RetrySchedule) {
+	if len(s) > maxRetries {
+		f.add("retry_schedule", len(s), "must have at most %d waits", maxRetries)
+	}
+	for _, wait := range s {
+		if wait < time.Second || wait > maxRetryWait {
+			f.add("retry_schedule", wait.Seconds(), "each wait must be from 1 to %d seconds", int(maxRetryWait.Seconds()))
+			return
+		}
+	}
+}

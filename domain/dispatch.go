@@ -1,0 +1,106 @@
+package domain
+
+import "time"
+
+// A DispatchStatus says how far a dispatch has come.
+type DispatchStatus string
+
+// The statuses of a dispatch. Held is one of an owed dispatch whose delivery is paused
+// or whose destination is disabled; no event sets it.
+const (
+	Pending   DispatchStatus = "pending"
+	Retrying  DispatchStatus = "retrying"
+	Held      DispatchStatus = "held"
+	Delivered DispatchStatus = "delivered"
+	Failed    DispatchStatus = "failed"
+	Cancelled DispatchStatus = "cancelled"
+)
+
+// statusGone is what a destination answers that wants nothing more (RFC 9110, section
+// 15.5.11).
+const statusGone = 410
+
+// Dispatch is what the events of one dispatch add up to. The zero Dispatch was not
+// attempted yet.
+type Dispatch struct {
+	Attempts int            // made so far
+	Status   DispatchStatus // empty: Pending
+}
+
+// DispatchStream names the stream that holds the dispatch's events.
+func DispatchStream(id DispatchID) string { return "dispatch/" + string(id) }
+
+// Settled reports whether no attempt is owed any more.
+func (d Dispatch) Settled() bool {
+	return d.Status == Delivered || d.Status == Failed || d.Status == Cancelled
+}
+
+// Evolve returns the dispatch after event. Events of other streams leave it unchanged.
+func (d Dispatch) Evolve(event Event) Dispatch {
+	switch e := event.(type) {
+	case AttemptSucceeded:
+		return Dispatch{Attempts: e.Number, Status: Delivered}
+	case AttemptFailed:
+		return Dispatch{Attempts: e.Number, Status: Retrying}
+	case DispatchFailed:
+		d.Status = Failed
+	case DispatchCancelled:
+		d.Status = Cancelled
+	}
+	return d
+}
+
+// RecordAttempt enters the outcome of an attempt. An outcome entered already, or one
+// that comes after the dispatch was settled by another worker, records nothing.
+type RecordAttempt struct {
+	Attempt    Attempt
+	Error      string        // why it failed; empty: it succeeded
+	RetryAfter time.Duration // asked for by the destination; 0: not
+	Retries    RetrySchedule
+}
+
+// Stream names the stream the command is about.
+func (c RecordAttempt) Stream() string { return DispatchStream(c.Attempt.Dispatch) }
+
+// Decide returns what the attempt's outcome adds to d. After a failure the next attempt
+// is due when the schedule says, or later if the destination asked for that, by 24 h at
+// most; 410 Gone asks for none (contract, section 7).
+func (c RecordAttempt) Decide(d Dispatch, now time.Time) ([]Event, error) {
+	if d.Settled() || c.Attempt.Number <= d.Attempts {
+		return nil, nil
+	}
+	if c.Error == "" {
+		return []Event{AttemptSucceeded{Attempt: c.Attempt}}, nil
+	}
+
+	failed := AttemptFailed{Attempt: c.Attempt, Error: c.Error}
+	wait, ok := c.Retries.After(c.Attempt.Number)
+	if !ok || c.Attempt.Status == statusGone {
+		return []Event{failed, DispatchFailed{
+			Dispatch: c.Attempt.Dispatch, Delivery: c.Attempt.Delivery, Destination: c.Attempt.Destination,
+			Attempts: c.Attempt.Number,
+		}}, nil
+	}
+	due := now.Add(max(wait, min(c.RetryAfter, maxRetryAfter)))
+	failed.Due = &due
+	return []Event{failed}, nil
+}
+
+// CancelDispatch ends a dispatch that can no longer be attempted.
+type CancelDispatch struct {
+	Dispatch    DispatchID
+	Delivery    DeliveryID
+	Destination DestinationID
+	Reason      string
+}
+
+// Stream names the stream the command is about.
+func (c CancelDispatch) Stream() string { return DispatchStream(c.Dispatch) }
+
+// Decide returns what cancelling adds: nothing when the dispatch is settled.
+func (c CancelDispatch) Decide(d Dispatch, _ time.Time) ([]Event, error) {
+	if d.Settled() {
+		return nil, nil
+	}
+	return []Event{DispatchCancelled(c)}, nil
+}

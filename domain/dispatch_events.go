@@ -1,0 +1,65 @@
+package domain
+
+import "time"
+
+// AttemptSucceeded records an attempt that the destination answered with 2xx. The
+// dispatch is delivered.
+type AttemptSucceeded struct {
+	Attempt
+}
+
+// AttemptFailed records an attempt that came to nothing.
+type AttemptFailed struct {
+	Attempt
+	Error string     `json:"error"`         // why, for people
+	Due   *time.Time `json:"due,omitempty"` // of the next attempt; absent: there is none
+}
+
+// DispatchFailed ends a dispatch whose attempts are spent, or whose destination wants no
+// more.
+type DispatchFailed struct {
+	Dispatch    DispatchID    `json:"dispatch"`
+	Delivery    DeliveryID    `json:"delivery"`
+	Destination DestinationID `json:"destination"`
+	Attempts    int           `json:"attempts"`
+}
+
+// DispatchCancelled ends a dispatch whose destination went away while it was under way.
+type DispatchCancelled struct {
+	Dispatch    DispatchID    `json:"dispatch"`
+	Delivery    DeliveryID    `json:"delivery"`
+	Destination DestinationID `json:"destination"`
+	Reason      string        `json:"reason"`
+}
+
+// Attempt is what is known of one HTTP request to a destination.
+type Attempt struct {
+	Dispatch        DispatchID        `json:"dispatch"`
+	HandOver        HandOverID        `json:"hand_over"`
+	Delivery        DeliveryID        `json:"delivery"`
+	Destination     DestinationID     `json:"destination"`
+	Config          int64             `json:"config"` // version of the delivery's stream that set the destination
+	Number          int               `json:"attempt"`
+	StartedAt       time.Time         `json:"started_at"`
+	Microseconds    int64             `json:"duration_us"`
+	Status          int               `json:"status,omitempty"` // 0: no answer
+	ResponseHeaders map[string]string `json:"response_headers,omitempty"`
+	ResponseBody    string            `json:"response_body,omitempty"` // its first KiB
+}
+
+// EventType returns the event's name in storage.
+func (AttemptSucceeded) EventType() string { return "attempt.succeeded" }
+
+// EventType returns the event's name in storage.
+func (AttemptFailed) EventType() string { return "attempt.failed" }
+
+// EventType returns the event's name in storage.
+func (DispatchFailed) EventType() string { return "dispatch.failed" }
+
+// EventType returns the event's name in storage.
+func (DispatchCancelled) EventType() string { return "dispatch.cancelled" }
+
+func (AttemptSucceeded) event()  {}
+func (AttemptFailed) event()     {}
+func (DispatchFailed) event()    {}
+func (DispatchCancelled) event() {}

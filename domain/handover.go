@@ -1,0 +1,164 @@
+package domain
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of a qualification.
+const (
+	maxExternalID = 200 // characters of an ID that is given to us
+	maxProspects  = 1000
+	maxReasons    = 100
+	maxReason     = 500
+)
+
+// HandOver is what the events of one company under one delivery add up to. The zero
+// HandOver did not happen.
+type HandOver struct {
+	ID      HandOverID
+	Company CompanyID
+}
+
+// HandOverStream names the stream of a company's hand-over under a delivery. A company
+// qualifying twice meets its own stream, which is what makes it a duplicate.
+func HandOverStream(d DeliveryID, c CompanyID) string {
+	return "handover/" + string(d) + "/" + string(c)
+}
+
+// Evolve returns the hand-over after event. Events of other streams leave it unchanged.
+func (h HandOver) Evolve(event Event) HandOver {
+	if e, ok := event.(CompanyQualified); ok {
+		return HandOver{ID: e.HandOver, Company: e.CompanyID}
+	}
+	return h
+}
+
+// A Qualification is a company that passed a customer's rules, as the engine sends it
+// (contract, section 9).
+type Qualification struct {
+	Company      json.RawMessage `json:"company"`   // an object with an id and a name
+	Prospects    json.RawMessage `json:"prospects"` // a list of objects with an id each; absent: none
+	Score        *int            `json:"qualification_score"`
+	MatchReasons []string        `json:"match_reasons"`
+}
+
+// QualifyCompany hands a company over under a delivery: once, however often it is sent.
+type QualifyCompany struct {
+	ID            HandOverID
+	Delivery      Delivery // as it stood; whoever executes the command guards its version
+	CompanyID     CompanyID
+	Qualification Qualification
+}
+
+// Stream names the stream the command is about.
+func (c QualifyCompany) Stream() string { return HandOverStream(c.Delivery.ID, c.CompanyID) }
+
+// Decide returns what the qualification adds: nothing when the company was handed over
+// under this delivery before. The qualification must have passed [Qualification.Check].
+func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
+	if h.ID != "" {
+		return nil, nil
+	}
+	q := c.Qualification
+	qualified := CompanyQualified{
+		HandOver: c.ID, Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search,
+		CompanyID: c.CompanyID, Company: q.Company, Prospects: q.Prospects, Score: *q.Score, MatchReasons: q.MatchReasons,
+	}
+	if len(q.Prospects) == 0 {
+		qualified.Prospects = json.RawMessage("[]")
+	}
+	if q.MatchReasons == nil {
+		qualified.MatchReasons = []string{}
+	}
+	if due := c.Delivery.Schedule.Next(now); due.After(now) {
+		qualified.Due = &due
+	}
+	return []Event{qualified}, nil
+}
+
+// Check returns the ID of the company, or an Invalid error with all that is wrong.
+func (q Qualification) Check() (CompanyID, error) {
+	var f faults
+	var company struct {
+		ID   *string `json:"id"`
+		Name *string `json:"name"`
+	}
+	if isObject(q.Company) && json.Unmarshal(q.Company, &company) == nil {
+		f.checkExternalID("company.id", or(company.ID, ""))
+		f.checkName("company.name", or(company.Name, ""), 1)
+	} else {
+		f.add("company", nil, "must be an object with an id and a name that are text")
+	}
+	f.checkProspects(q.Prospects)
+	switch {
+	case q.Score == nil:
+		f.add("qualification_score", nil, "is required")
+	case *q.Score < 0 || *q.Score > 100:
+		f.add("qualification_score", *q.Score, "must be from 0 to 100")
+	}
+	if len(q.MatchReasons) > maxReasons {
+		f.add("match_reasons", len(q.MatchReasons), "must be at most %d", maxReasons)
+	}
+	for i, reason := range q.MatchReasons {
+		f.checkText("match_reasons."+strconv.Itoa(i), reason, 1, maxReason)
+	}
+	return CompanyID(or(company.ID, "")), f.err()
+}
+
+// checkProspects notes what is wrong with a list of prospects.
+func (f *faults) checkProspects(raw json.RawMessage) {
+	if len(raw) == 0 {
+		return
+	}
+	var prospects []struct {
+		ID *string `json:"id"`
+	}
+	if raw[0] != '[' || json.Unmarshal(raw, &prospects) != nil {
+		f.add("prospects", nil, "must be a list of objects, each with an id that is text")
+		return
+	}
+	if len(prospects) > maxProspects {
+		f.add("prospects", len(prospects), "must be at most %d", maxProspects)
+	}
+	for i, p := range prospects {
+		f.checkExternalID("prospects."+strconv.Itoa(i)+".id", or(p.ID, ""))
+	}
+}
+
+// isObject reports whether raw begins as a JSON object does.
+func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// checkName notes a name that is too short, too long, or not printable.
+func (f *faults) checkName(field, name string, shortest int) {
+	f.checkText(field, name, shortest, maxName)
+}
+
+// checkText notes a text that is too short, too long, or not printable.
+func (f *faults) checkText(field, text string, shortest, longest int) {
+	switch n := utf8.RuneCountInString(text); {
+	case n < shortest && text == "":
+		f.add(field, nil, "is required")
+	case n > longest:
+		f.add(field, nil, "must have at most %d characters", longest)
+	case strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text):
+		f.add(field, nil, "must not contain control characters")
+	}
+}
+
+// checkExternalID notes an ID of the engine's that cannot be kept. It becomes part of a
+// stream's name, so it has neither white space nor control characters.
+func (f *faults) checkExternalID(field, id string) {
+	switch {
+	case id == "":
+		f.add(field, nil, "is required")
+	case utf8.RuneCountInString(id) > maxExternalID:
+		f.add(field, nil, "must have at most %d characters", maxExternalID)
+	case strings.ContainsFunc(id, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) || !utf8.ValidString(id):
+		f.add(field, id, "must not contain white space or control characters")
+	}
+}

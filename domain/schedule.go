@@ -1,0 +1,81 @@
+package domain
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A RetrySchedule is the wait before each attempt after the first. In JSON it is a list
+// of seconds.
+type RetrySchedule []time.Duration
+
+// DefaultRetries is the promised schedule: five retries over 7 h 21 min (contract,
+// section 7).
+var DefaultRetries = RetrySchedule{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour}
+
+// maxRetryAfter is the longest wait that a destination may ask for.
+const maxRetryAfter = 24 * time.Hour
+
+// After returns the wait after attempt n, counted from 1, has failed; and false when n
+// was the last.
+func (s RetrySchedule) After(n int) (time.Duration, bool) {
+	if n < 1 || n > len(s) {
+		return 0, false
+	}
+	return s[n-1], true
+}
+
+// MarshalJSON writes the waits in seconds.
+func (s RetrySchedule) MarshalJSON() ([]byte, error) {
+	seconds := make([]float64, len(s))
+	for i, d := range s {
+		seconds[i] = d.Seconds()
+	}
+	return json.Marshal(seconds)
+}
+
+// UnmarshalJSON reads waits in seconds.
+func (s *RetrySchedule) UnmarshalJSON(b []byte) error {
+	var seconds []float64
+	if err := json.Unmarshal(b, &seconds); err != nil {
+		return err
+	}
+	*s = make(RetrySchedule, len(seconds))
+	for i, x := range seconds {
+		(*s)[i] = time.Duration(x * float64(time.Second))
+	}
+	return nil
+}
+
+// A Schedule says when what a delivery hands over becomes due to be pushed.
+type Schedule string
+
+// The schedules. All but Immediate come due at the next full hour, midnight or Monday
+// midnight, in UTC.
+const (
+	Immediate Schedule = "immediate"
+	Hourly    Schedule = "hourly"
+	Daily     Schedule = "daily"
+	Weekly    Schedule = "weekly"
+)
+
+// schedules are all that a delivery may have.
+var schedules = []Schedule{Immediate, Hourly, Daily, Weekly}
+
+// Next returns when something handed over at t comes due: t itself for Immediate, else
+// the first time of the schedule after t.
+func (s Schedule) Next(t time.Time) time.Time {
+	t = t.UTC()
+	midnight := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	switch s {
+	case Hourly:
+		return t.Truncate(time.Hour).Add(time.Hour)
+	case Daily:
+		return midnight.AddDate(0, 0, 1)
+	case Weekly:
+		sinceMonday := (int(t.Weekday()) + 6) % 7
+		return midnight.AddDate(0, 0, 7-sinceMonday)
+	default:
+		return t
+	}
+}
