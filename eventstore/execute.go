@@ -1,0 +1,159 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A State is what a stream's events add up to. Its zero value is the state of a stream
+// with no events.
+type State[S any, E Event] interface {
+	// Evolve returns the state after event. It MUST be pure.
+	Evolve(event E) S
+}
+
+// A Command is a request to record events in one stream.
+type Command[S any, E Event] interface {
+	// Stream names the stream that the command is about.
+	Stream() string
+
+	// Decide returns the events to record when the stream is in the given state: none
+	// when there is nothing to do, or an error to refuse. It MUST be pure: it is called
+	// again when another writer was faster.
+	Decide(state S, now time.Time) ([]E, error)
+}
+
+// Known is a stream's state at a version, as somebody read it. The zero Known is a stream
+// with no events.
+type Known[S any] struct {
+	State   S
+	Version Version
+}
+
+// An Outcome is what came of a command.
+type Outcome[S any] struct {
+	Known[S]        // the stream after it
+	Commit   Commit // of its events; zero when it recorded none
+	Err      error  // from Decide as it is, or why it could not be recorded
+}
+
+// A Plan is a command with what its caller knows already.
+type Plan[S State[S, E], E Event] struct {
+	Command Command[S, E]
+	Known   Known[S] // of its stream; need not be the latest
+	Guard   Guard    // of another stream on which Command was built
+}
+
+// maxTries bounds how often a command is decided. Each time another writer was faster.
+const maxTries = 20
+
+// Execute reads the command's stream, decides, and records what was decided.
+func Execute[S State[S, E], E Event](ctx context.Context, s *Store, cmd Command[S, E]) (Outcome[S], error) {
+	known, err := Load[S, E](ctx, s, cmd.Stream())
+	if err != nil {
+		return Outcome[S]{}, err
+	}
+	o := ExecuteEach(ctx, s, []Plan[S, E]{{Command: cmd, Known: known}})[0]
+	return o, o.Err
+}
+
+// ExecuteEach decides each plan on what is known of its stream and records what was
+// decided, all in one go. Plans whose stream had moved on are decided again on one read of
+// those streams. It returns an outcome for each plan, in order; that one is refused
+// hinders no other. A plan whose guard fails ends with a [ConflictError]: its command was
+// built on a state that is no more.
+func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E]) []Outcome[S] {
+	outcomes := make([]Outcome[S], len(plans))
+	todo := make([]int, len(plans))
+	for i, p := range plans {
+		todo[i], outcomes[i].Known = i, p.Known
+	}
+	for try := 1; len(todo) > 0; try++ {
+		stale := attempt(ctx, s, plans, outcomes, todo)
+		if len(stale) == 0 || try == maxTries {
+			break
+		}
+		reload(ctx, s, plans, outcomes, stale)
+		todo = stale
+	}
+	return outcomes
+}
+
+// attempt decides and records the plans at the places in todo, and returns the places of
+// those whose stream had moved on.
+func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], todo []int) (stale []int) {
+	now := time.Now()
+	appends := make([]Append, 0, len(todo))
+	places := make([]int, 0, len(todo))
+	states := make([]S, 0, len(todo))
+	for _, i := range todo {
+		o := &outcomes[i]
+		events, err := plans[i].Command.Decide(o.State, now)
+		o.Err = err
+		if err != nil || len(events) == 0 {
+			continue
+		}
+		a := Append{Stream: plans[i].Command.Stream(), Expected: o.Version, Guard: plans[i].Guard, Events: make([]Event, len(events))}
+		state := o.State
+		for n, e := range events {
+			a.Events[n] = e
+			state = state.Evolve(e)
+		}
+		appends, places, states = append(appends, a), append(places, i), append(states, state)
+	}
+	if len(appends) == 0 {
+		return nil
+	}
+	for n, r := range s.AppendEach(ctx, appends) {
+		o := &outcomes[places[n]]
+		o.Err = r.Err
+		if r.Err == nil {
+			o.Known, o.Commit = Known[S]{State: states[n], Version: r.Version}, r.Commit
+		} else if c, ok := errors.AsType[*ConflictError](r.Err); ok && c.Stream == appends[n].Stream {
+			stale = append(stale, places[n])
+		}
+	}
+	return stale
+}
+
+// reload reads the streams of the plans at the given places.
+func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], places []int) {
+	streams := make([]string, len(places))
+	for n, i := range places {
+		streams[n] = plans[i].Command.Stream()
+	}
+	records, err := s.readStreams(ctx, streams)
+	for n, i := range places {
+		o := &outcomes[i]
+		if o.Err = err; err == nil {
+			o.Known, o.Err = fold[S, E](s.registry, records[streams[n]])
+		}
+	}
+}
+
+// Load returns the state of a stream as it is now.
+func Load[S State[S, E], E Event](ctx context.Context, s *Store, stream string) (Known[S], error) {
+	records, err := s.ReadStream(ctx, stream)
+	if err != nil {
+		return Known[S]{}, err
+	}
+	return fold[S, E](s.registry, records)
+}
+
+// fold returns what records add up to.
+func fold[S State[S, E], E Event](r *Registry, records []Record) (known Known[S], err error) {
+	for _, rec := range records {
+		decoded, err := r.Decode(rec)
+		if err != nil {
+			return known, err
+		}
+		event, ok := decoded.(E)
+		if !ok {
+			return known, fmt.Errorf("fold %s: %s is no event of this stream", rec.Stream, rec.Type)
+		}
+		known.State, known.Version = known.State.Evolve(event), rec.Version
+	}
+	return known, nil
+}

@@ -1,0 +1,103 @@
+package eventstore
+
+import (
+	"slices"
+	"sync"
+)
+
+// A batch is what one caller asks for. Its results are written before done is closed, and
+// never after it was abandoned.
+type batch struct {
+	members []*member
+	done    chan struct{}
+	state   batchState // guarded by the queue's mutex
+}
+
+// A batchState says who may touch a batch.
+type batchState int
+
+const (
+	waiting   batchState = iota // in the queue or in a group
+	finished                    // done
+	abandoned                   // its caller has left
+)
+
+// A queue holds the batches that wait for a group. Whoever finds nobody leading leads:
+// there is no goroutine while there is nothing to append.
+type queue struct {
+	limit int // events in a group
+
+	mu      sync.Mutex
+	waiting []*batch
+	leading bool
+}
+
+// put adds b and reports whether the caller must see to it that somebody leads.
+func (q *queue) put(b *batch) (lead bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, b)
+	lead = !q.leading
+	q.leading = true
+	return lead
+}
+
+// putBack returns a group to the front of the queue.
+func (q *queue) putBack(group []*batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.Concat(group, q.waiting)
+}
+
+// take removes the next group from the queue: at least one batch, and as many as fit. When
+// none is left it ends the leadership and returns nil.
+func (q *queue) take() []*batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(b *batch) bool { return b.state == abandoned })
+	n, size := 0, 0
+	for _, b := range q.waiting {
+		size += b.size()
+		if n > 0 && size > q.limit {
+			break
+		}
+		n++
+	}
+	group := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.leading = n > 0
+	return group
+}
+
+// finish writes the results of a group by calling write for each batch whose caller still
+// waits, and wakes those callers.
+func (q *queue) finish(group []*batch, write func(*batch)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range group {
+		if b.state == waiting {
+			b.state = finished
+			write(b)
+			close(b.done)
+		}
+	}
+}
+
+// abandon gives up b, and reports whether that came before its results.
+func (q *queue) abandon(b *batch) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b.state == waiting {
+		b.state = abandoned
+	}
+	return b.state == abandoned
+}
+
+// size is the number of events in b.
+func (b *batch) size() int {
+	n := 0
+	for _, m := range b.members {
+		n += len(m.records)
+	}
+	return n
+}

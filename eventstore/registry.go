@@ -1,0 +1,61 @@
+package eventstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"unicode/utf8"
+)
+
+// An Event is anything that the log can hold. EventType names it in storage. It is
+// stored as the JSON that it marshals to.
+type Event interface{ EventType() string }
+
+// A Registry turns records back into events. It is immutable and safe for concurrent use.
+type Registry struct{ types map[string]reflect.Type }
+
+// NewRegistry returns a registry of the events' types. It panics when two share a name.
+func NewRegistry[E Event](events ...E) *Registry {
+	r := &Registry{types: make(map[string]reflect.Type, len(events))}
+	for _, e := range events {
+		if _, ok := r.types[e.EventType()]; ok {
+			panic("eventstore: two event types named " + e.EventType())
+		}
+		r.types[e.EventType()] = reflect.TypeOf(e)
+	}
+	return r
+}
+
+// Decode returns the event in rec. It fails when this build does not know its type or
+// the version of its data.
+func (r *Registry) Decode(rec Record) (Event, error) {
+	t, ok := r.types[rec.Type]
+	if !ok || rec.SchemaVersion != schemaVersion {
+		return nil, fmt.Errorf("decode event at position %d: unknown type %s version %d", rec.Position, rec.Type, rec.SchemaVersion)
+	}
+	event := reflect.New(t)
+	if err := json.Unmarshal(rec.Data, event.Interface()); err != nil {
+		return nil, fmt.Errorf("decode event at position %d: %w", rec.Position, err)
+	}
+	return event.Elem().Interface().(Event), nil
+}
+
+// schemaVersion is that of every event's data so far.
+const schemaVersion = 1
+
+// encode returns what is stored of v. Text is kept as it was written: the escapes that
+// encoding/json makes for the sake of HTML would go out to customers.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	data := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("encode %T: not valid UTF-8", v)
+	}
+	return data, nil
+}
