@@ -3,6 +3,7 @@ package domain
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"strings"
 
 	"github.com/google/uuid"
@@ -50,10 +51,9 @@ func NewSearchID() SearchID { return SearchID(uuid.NewString()) }
 // together in an index.
 func DispatchIDFor(h HandOverID, d DestinationID) DispatchID {
 	const shared = 10 // characters of the hand-over's time, 50 bits
-	sum := sha256.Sum256([]byte(string(h) + "/" + string(d)))
 	_, unique, _ := strings.Cut(string(h), "_")
-	unique = unique[:min(shared, len(unique))]
-	return DispatchID("dsp_" + unique + encoding.EncodeToString(sum[:10]))
+	sum := sha256.Sum256([]byte(string(h) + "/" + string(d)))
+	return DispatchID("dsp_" + unique[:min(shared, len(unique))] + hex.EncodeToString(sum[:10]))
 }
 
 // encoding is Crockford's base 32 in lower case: no i, l, o or u, and in byte order.

@@ -59,23 +59,34 @@ COMMENT ON COLUMN companies.search_number   IS 'Place in the search''s feed, lik
 
 -- Read model "dispatches": what is owed to whom, and what became of it.
 
-CREATE TABLE dispatch_targets (
-    destination_id  text    COLLATE "C" PRIMARY KEY,
-    delivery_id     text    COLLATE "C" NOT NULL,
+CREATE TABLE dispatch_deliveries (
+    delivery_id     text    COLLATE "C" PRIMARY KEY,
     organisation_id text    COLLATE "C" NOT NULL,
-    config          json    NOT NULL,
-    version         bigint  NOT NULL,
-    schedule        text    NOT NULL,
-    paused          boolean NOT NULL,
-    disabled        boolean NOT NULL DEFAULT false,
-    removed         boolean NOT NULL DEFAULT false,
-    last_sequence   bigint  NOT NULL DEFAULT 0
+    paused          boolean NOT NULL
+);
+
+COMMENT ON TABLE  dispatch_deliveries        IS 'Deliveries as of this read model''s cursor.';
+COMMENT ON COLUMN dispatch_deliveries.paused IS 'What is owed is held: it keeps its place and its due time.';
+
+CREATE TABLE dispatch_targets (
+    destination_id text    COLLATE "C" PRIMARY KEY,
+    delivery_id    text    COLLATE "C" NOT NULL,
+    config         json    NOT NULL,
+    version        bigint  NOT NULL,
+    disabled       boolean NOT NULL DEFAULT false,
+    removed        boolean NOT NULL DEFAULT false,
+    last_sequence  bigint  NOT NULL DEFAULT 0,
+    pending        bigint  NOT NULL DEFAULT 0,
+    retrying       bigint  NOT NULL DEFAULT 0,
+    delivered      bigint  NOT NULL DEFAULT 0,
+    failed         bigint  NOT NULL DEFAULT 0,
+    cancelled      bigint  NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 CREATE INDEX dispatch_targets_of_delivery ON dispatch_targets (delivery_id);
 
-COMMENT ON TABLE  dispatch_targets         IS 'Webhook destinations as of this read model''s cursor: a hand-over is owed to those that stood at its position.';
-COMMENT ON COLUMN dispatch_targets.version IS 'Of the delivery''s stream when config was set. Workers reload what they cached by it.';
-COMMENT ON COLUMN dispatch_targets.paused  IS 'With the delivery. What is owed to a paused or disabled target is held: it keeps its place and its due time.';
+COMMENT ON TABLE  dispatch_targets          IS 'Webhook destinations as of this read model''s cursor: a hand-over is owed to those that stood at its position. With the number of their dispatches by status.';
+COMMENT ON COLUMN dispatch_targets.version  IS 'Of the delivery''s stream when config was set. Workers reload what they cached by it.';
+COMMENT ON COLUMN dispatch_targets.disabled IS 'What is owed is held, as if its delivery were paused.';
 
 CREATE TABLE dispatches (
     id              text        COLLATE "C" PRIMARY KEY,
@@ -99,22 +110,11 @@ COMMENT ON COLUMN dispatches.version    IS 'Of the dispatch''s stream. An outcom
 COMMENT ON COLUMN dispatches.due        IS 'When the next attempt may be made; null when none is owed.';
 COMMENT ON COLUMN dispatches.settled_at IS 'When it was delivered, failed or cancelled.';
 
-CREATE TABLE dispatch_counts (
-    destination_id text   COLLATE "C" NOT NULL,
-    delivery_id    text   COLLATE "C" NOT NULL,
-    status         text   COLLATE "C" NOT NULL,
-    count          bigint NOT NULL,
-
-    PRIMARY KEY (delivery_id, destination_id, status)
-) WITH (fillfactor = 50);
-
-COMMENT ON TABLE dispatch_counts IS 'How many dispatches stand at which status.';
-
 -- +goose Down
 
-DROP TABLE dispatch_counts;
 DROP TABLE dispatches;
 DROP TABLE dispatch_targets;
+DROP TABLE dispatch_deliveries;
 DROP TABLE companies;
 DROP TABLE destinations;
 DROP TABLE deliveries;

@@ -1,0 +1,311 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// Dispatches keeps what is owed to whom and what became of it: a row for each dispatch, made
+// from a hand-over and the webhook destinations as of its position, and moved on by the
+// outcomes of attempts.
+//
+// Events of configuration are entered one by one, in order. Between two of them hand-overs
+// are entered as one set, and then outcomes as one set: the former only add rows, the latter
+// only change their own, so it comes to the same.
+func Dispatches() Projection {
+	return Projection{
+		Name:    "dispatches",
+		Version: 1,
+		Tables:  []string{"dispatch_deliveries", "dispatch_targets", "dispatches"},
+		Types: types(domain.DeliveryCreated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{}, domain.DeliveryDeleted{},
+			domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{}, domain.DestinationDisabled{},
+			domain.CompanyQualified{},
+			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{}),
+		Apply: func(batch *pgx.Batch, page []Entry) {
+			var owed handOvers
+			var moved outcomes
+			flush := func() {
+				owed.flush(batch)
+				moved.flush(batch)
+			}
+			for _, entry := range page {
+				switch e := entry.Event.(type) {
+				case domain.CompanyQualified:
+					owed.add(entry, e)
+				case domain.AttemptSucceeded:
+					moved.add(entry, outcome{id: e.Dispatch, status: domain.Delivered, attempts: e.Number})
+				case domain.AttemptFailed:
+					moved.add(entry, outcome{id: e.Dispatch, status: domain.Retrying, attempts: e.Number, due: e.Due})
+				case domain.DispatchFailed:
+					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
+				case domain.DispatchCancelled:
+					moved.add(entry, outcome{id: e.Dispatch, status: domain.Cancelled})
+				default:
+					flush()
+					applyToTargets(batch, entry)
+				}
+			}
+			flush()
+		},
+	}
+}
+
+// applyToTargets queues what an event of configuration changes.
+func applyToTargets(batch *pgx.Batch, entry Entry) {
+	const (
+		create  = `INSERT INTO dispatch_deliveries (delivery_id, organisation_id, paused) VALUES ($1, $2, $3)`
+		pause   = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
+		add     = `INSERT INTO dispatch_targets (destination_id, delivery_id, config, version) VALUES ($1, $2, $3, $4)`
+		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false WHERE destination_id = $1`
+		disable = `UPDATE dispatch_targets SET disabled = true WHERE destination_id = $1`
+		remove  = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
+		cancel  = `
+			WITH gone AS (
+				UPDATE dispatches SET status = 'cancelled', due = NULL, settled_at = $2
+				WHERE due IS NOT NULL
+					AND destination_id IN (SELECT destination_id FROM dispatch_targets WHERE destination_id = $1 OR delivery_id = $1)
+				RETURNING destination_id, attempts
+			)
+			UPDATE dispatch_targets t
+			SET pending = t.pending - g.pending, retrying = t.retrying - g.retrying, cancelled = t.cancelled + g.pending + g.retrying
+			FROM (
+				SELECT destination_id, count(*) FILTER (WHERE attempts = 0) AS pending, count(*) FILTER (WHERE attempts > 0) AS retrying
+				FROM gone
+				GROUP BY destination_id
+			) AS g
+			WHERE t.destination_id = g.destination_id`
+	)
+	switch e := entry.Event.(type) {
+	case domain.DeliveryCreated:
+		batch.Queue(create, e.Delivery, e.Organisation, e.Status == domain.Paused)
+	case domain.DeliveryPaused:
+		batch.Queue(pause, e.Delivery, true)
+	case domain.DeliveryResumed:
+		batch.Queue(pause, e.Delivery, false)
+	case domain.DeliveryDeleted:
+		batch.Queue(remove, e.Delivery)
+		batch.Queue(cancel, e.Delivery, entry.RecordedAt)
+	case domain.DestinationAdded:
+		if e.Destination.Type == domain.Webhook {
+			batch.Queue(add, e.Destination.ID, e.Delivery, e.Destination, entry.Version)
+		}
+	case domain.DestinationChanged:
+		batch.Queue(change, e.Destination.ID, e.Destination, entry.Version)
+	case domain.DestinationDisabled:
+		batch.Queue(disable, e.Destination)
+	case domain.DestinationRemoved:
+		batch.Queue(remove, e.Destination)
+		batch.Queue(cancel, e.Destination, entry.RecordedAt)
+	}
+}
+
+// handOvers are a run of them, turned on their side.
+type handOvers struct {
+	positions       []int64
+	due             []time.Time
+	ids, deliveries []string
+}
+
+// add adds a hand-over to the run.
+func (h *handOvers) add(entry Entry, e domain.CompanyQualified) {
+	due := entry.RecordedAt
+	if e.Due != nil {
+		due = *e.Due
+	}
+	h.positions = append(h.positions, int64(entry.Position))
+	h.due = append(h.due, due)
+	h.ids = append(h.ids, string(e.HandOver))
+	h.deliveries = append(h.deliveries, string(e.Delivery))
+}
+
+// flush queues the dispatches that the run owes, and begins another. The SQL of the ID is
+// [domain.DispatchIDFor].
+func (h *handOvers) flush(batch *pgx.Batch) {
+	const owe = `
+		WITH owed AS (
+			SELECT p.*, t.destination_id,
+				t.last_sequence + row_number() OVER (PARTITION BY t.destination_id ORDER BY p.position) AS sequence
+			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS p(position, due, handover_id, delivery_id)
+			JOIN dispatch_targets t ON t.delivery_id = p.delivery_id AND NOT t.removed
+		),
+		inserted AS (
+			INSERT INTO dispatches (id, sequence, position, due, destination_id, delivery_id, handover_id)
+			SELECT 'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
+					|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20),
+				sequence, position, due, destination_id, delivery_id, handover_id
+			FROM owed
+			ORDER BY position, destination_id
+		)
+		UPDATE dispatch_targets t
+		SET last_sequence = t.last_sequence + o.count, pending = t.pending + o.count
+		FROM (SELECT destination_id, count(*) FROM owed GROUP BY destination_id) AS o
+		WHERE t.destination_id = o.destination_id`
+	if len(h.ids) > 0 {
+		batch.Queue(owe, h.positions, h.due, h.ids, h.deliveries)
+	}
+	*h = handOvers{}
+}
+
+// An outcome is what the last event about a dispatch makes of it.
+type outcome struct {
+	id       domain.DispatchID
+	status   domain.DispatchStatus
+	attempts int // 0: as many as before
+	due      *time.Time
+	version  int64
+	at       time.Time
+}
+
+// outcomes are a run of them, one for each dispatch.
+type outcomes struct {
+	order []domain.DispatchID
+	last  map[domain.DispatchID]outcome
+}
+
+// add adds what an event makes of a dispatch to the run.
+func (o *outcomes) add(entry Entry, made outcome) {
+	if o.last == nil {
+		o.last = map[domain.DispatchID]outcome{}
+	}
+	before, ok := o.last[made.id]
+	if !ok {
+		o.order = append(o.order, made.id)
+	}
+	made.version, made.at, made.attempts = int64(entry.Version), entry.RecordedAt, max(made.attempts, before.attempts)
+	o.last[made.id] = made
+}
+
+// flush queues the changes of the run, and begins another. A dispatch that was cancelled
+// with its destination while an attempt was under way stays so, unless the attempt succeeded.
+func (o *outcomes) flush(batch *pgx.Batch) {
+	const move = `
+		WITH moved AS (
+			SELECT d.id, d.destination_id, d.status AS old,
+				CASE WHEN d.status = 'cancelled' AND m.status <> 'delivered' THEN d.status ELSE m.status END AS new,
+				m.version, m.due, m.at, greatest(m.attempts, d.attempts) AS attempts, d.settled_at
+			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::timestamptz[], $6::timestamptz[])
+				AS m(id, status, version, attempts, due, at)
+			JOIN dispatches d ON d.id = m.id
+		),
+		updated AS (
+			UPDATE dispatches d
+			SET status = m.new, version = m.version, attempts = m.attempts,
+				due = CASE WHEN m.new = 'retrying' THEN m.due END,
+				settled_at = CASE WHEN m.new = 'retrying' THEN NULL WHEN m.new = m.old THEN m.settled_at ELSE m.at END
+			FROM moved m
+			WHERE d.id = m.id
+		)
+		UPDATE dispatch_targets t
+		SET pending = t.pending - c.pending, retrying = t.retrying + c.retrying, delivered = t.delivered + c.delivered,
+			failed = t.failed + c.failed, cancelled = t.cancelled + c.cancelled
+		FROM (
+			SELECT destination_id,
+				count(*) FILTER (WHERE old = 'pending') AS pending,
+				count(*) FILTER (WHERE new = 'retrying') - count(*) FILTER (WHERE old = 'retrying') AS retrying,
+				count(*) FILTER (WHERE new = 'delivered') - count(*) FILTER (WHERE old = 'delivered') AS delivered,
+				count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed,
+				count(*) FILTER (WHERE new = 'cancelled') - count(*) FILTER (WHERE old = 'cancelled') AS cancelled
+			FROM moved
+			GROUP BY destination_id
+		) AS c
+		WHERE t.destination_id = c.destination_id`
+	if n := len(o.order); n > 0 {
+		ids, statuses := make([]string, n), make([]string, n)
+		versions, attempts := make([]int64, n), make([]int32, n)
+		due, at := make([]*time.Time, n), make([]time.Time, n)
+		for i, id := range o.order {
+			last := o.last[id]
+			ids[i], statuses[i], versions[i], attempts[i] = string(id), string(last.status), last.version, int32(last.attempts)
+			due[i], at[i] = last.due, last.at
+		}
+		batch.Queue(move, ids, statuses, versions, attempts, due, at)
+	}
+	*o = outcomes{}
+}
+
+// companyStatus is the status of company c over all of its dispatches. What is still under
+// way comes first, then what went wrong. Without a dispatch there is nothing to push; but
+// none is known yet of companies that the dispatches' follower has not come to.
+const companyStatus = `(
+	SELECT CASE
+		WHEN count(*) = 0 AND c.position <= (SELECT k.position FROM cursors k WHERE k.name = 'dispatches') THEN 'delivered'
+		WHEN count(*) = 0 THEN 'pending'
+		WHEN bool_or(d.status = 'retrying' AND NOT held) THEN 'retrying'
+		WHEN bool_or(d.status = 'pending' AND NOT held) THEN 'pending'
+		WHEN bool_or(d.due IS NOT NULL) THEN 'held'
+		WHEN bool_or(d.status = 'failed') THEN 'failed'
+		WHEN bool_or(d.status = 'delivered') THEN 'delivered'
+		ELSE 'cancelled'
+	END
+	FROM dispatches d
+	JOIN dispatch_targets t ON t.destination_id = d.destination_id
+	JOIN dispatch_deliveries v ON v.delivery_id = d.delivery_id
+	CROSS JOIN LATERAL (SELECT v.paused OR t.disabled AS held) AS h
+	WHERE d.handover_id = c.handover_id
+)`
+
+// Counts are numbers of dispatches by status.
+type Counts map[domain.DispatchStatus]int64
+
+// Counts returns the numbers of a delivery's dispatches, with a number for each status.
+func (v *Views) Counts(ctx context.Context, delivery domain.DeliveryID) (Counts, error) {
+	const query = `
+		SELECT
+			coalesce(sum(t.pending) FILTER (WHERE NOT held), 0)::bigint,
+			coalesce(sum(t.retrying) FILTER (WHERE NOT held), 0)::bigint,
+			coalesce(sum(t.pending + t.retrying) FILTER (WHERE held), 0)::bigint,
+			coalesce(sum(t.delivered), 0)::bigint, coalesce(sum(t.failed), 0)::bigint, coalesce(sum(t.cancelled), 0)::bigint
+		FROM dispatch_targets t
+		JOIN dispatch_deliveries v USING (delivery_id)
+		CROSS JOIN LATERAL (SELECT v.paused OR t.disabled AS held) AS h
+		WHERE t.delivery_id = $1`
+	var pending, retrying, held, delivered, failed, cancelled int64
+	if err := v.pool.QueryRow(ctx, query, delivery).Scan(&pending, &retrying, &held, &delivered, &failed, &cancelled); err != nil {
+		return nil, fmt.Errorf("count dispatches of %s: %w", delivery, err)
+	}
+	return Counts{
+		domain.Pending: pending, domain.Retrying: retrying, domain.Held: held,
+		domain.Delivered: delivered, domain.Failed: failed, domain.Cancelled: cancelled,
+	}, nil
+}
+
+// A Dispatch is one hand-over's way to one destination.
+type Dispatch struct {
+	ID          domain.DispatchID     `db:"id"`
+	Sequence    int64                 `db:"sequence"`
+	Status      domain.DispatchStatus `db:"status"`
+	Attempts    int                   `db:"attempts"`
+	Due         *time.Time            `db:"due"`
+	SettledAt   *time.Time            `db:"settled_at"`
+	Version     eventstore.Version    `db:"version"`
+	Destination domain.DestinationID  `db:"destination_id"`
+	Delivery    domain.DeliveryID     `db:"delivery_id"`
+	HandOver    domain.HandOverID     `db:"handover_id"`
+}
+
+// Dispatch returns the dispatch named id, or a NotFound error.
+func (v *Views) Dispatch(ctx context.Context, id domain.DispatchID) (Dispatch, error) {
+	const query = `
+		SELECT d.id, d.sequence, CASE WHEN d.due IS NOT NULL AND (v.paused OR t.disabled) THEN 'held' ELSE d.status END AS status,
+			d.attempts, d.due, d.settled_at, d.version, d.destination_id, d.delivery_id, d.handover_id
+		FROM dispatches d
+		JOIN dispatch_targets t USING (destination_id)
+		JOIN dispatch_deliveries v ON v.delivery_id = d.delivery_id
+		WHERE d.id = $1`
+	rows, _ := v.pool.Query(ctx, query, id) // CollectExactlyOneRow reports the error
+	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Dispatch])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return d, domain.Errorf(domain.NotFound, "DISPATCH_NOT_FOUND", "there is no dispatch %s", id)
+	case err != nil:
+		return d, fmt.Errorf("view dispatch %s: %w", id, err)
+	}
+	return d, nil
+}

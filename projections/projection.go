@@ -1,0 +1,77 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// A Projection is one read model. It can be thrown away and built again from the log.
+type Projection struct {
+	// Name keys the projection's cursor. It never changes.
+	Name string
+
+	// Version is that of the tables' content. It is raised when the same events shall
+	// give other rows, which then must be built anew.
+	Version int
+
+	// Tables are those that the projection owns. Nobody else writes them.
+	Tables []string
+
+	// Types are the events that the projection makes something of.
+	Types []string
+
+	// Apply queues the statements that enter a page of such events in the tables. It is
+	// called once for every page, in order, and MUST depend on nothing but the entries.
+	// The rows MUST come out the same wherever the log is cut into pages.
+	Apply func(batch *pgx.Batch, page []Entry)
+}
+
+// An Entry is an event with what the log says of it.
+type Entry struct {
+	eventstore.Record
+	Event domain.Event
+}
+
+// All returns every projection that the ledger keeps.
+func All() []Projection {
+	return []Projection{Deliveries(), Companies(), Dispatches()}
+}
+
+// ApplyRange enters the events at positions first to last with tx, which must also move the
+// projection's cursor from first-1 to last.
+func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventstore.Registry, first, last eventstore.Position) error {
+	records, err := eventstore.ReadPage(ctx, tx, first, last, p.Types...)
+	if err != nil {
+		return err
+	}
+	page := make([]Entry, len(records))
+	for i, rec := range records {
+		event, err := registry.Decode(rec)
+		if err != nil {
+			return err
+		}
+		page[i] = Entry{Record: rec, Event: event.(domain.Event)}
+	}
+	var batch pgx.Batch
+	if p.Apply(&batch, page); batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("write %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// types returns the names of the events' types.
+func types(events ...domain.Event) []string {
+	names := make([]string, len(events))
+	for i, e := range events {
+		names[i] = e.EventType()
+	}
+	return names
+}

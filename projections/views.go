@@ -1,0 +1,43 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Views reads the projections. It is safe for concurrent use.
+type Views struct{ pool *pgxpool.Pool }
+
+// NewViews returns views of the projections in pool's database.
+func NewViews(pool *pgxpool.Pool) *Views { return &Views{pool: pool} }
+
+// A Page says which part of a list is wanted.
+type Page struct {
+	Limit  int
+	Offset int64 // of the first item
+}
+
+// A List is a page of a list.
+type List[T any] struct {
+	Items []T
+	Total int64 // of the whole list
+}
+
+// listOf returns a page of what query selects, whose last two parameters are limit and
+// offset, and the total that count gives.
+func listOf[T any](ctx context.Context, v *Views, what, count, query string, scan pgx.RowToFunc[T], page Page, args ...any) (List[T], error) {
+	var list List[T]
+	if err := v.pool.QueryRow(ctx, count, args...).Scan(&list.Total); err != nil {
+		return list, fmt.Errorf("count %s: %w", what, err)
+	}
+	rows, _ := v.pool.Query(ctx, query, append(args, page.Limit, page.Offset)...) // CollectRows reports the error
+	items, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return list, fmt.Errorf("view %s: %w", what, err)
+	}
+	list.Items = items
+	return list, nil
+}
