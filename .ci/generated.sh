@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sums() { git ls-files -z --cached --others --exclude-standard -- '*.gen.go' | xargs -0r sha256sum; }
+sums() { git ls-files --cached --others --exclude-standard -- '*.gen.go' | git hash-object --stdin-paths; }
 
 before=$(sums)
 go generate ./...
