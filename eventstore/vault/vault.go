@@ -1,0 +1,95 @@
+// Package vault keeps what events name but must not hold: tokens, passwords, signing keys.
+//
+// Secrets are sealed with AES-256-GCM. The ID of a secret is its additional data, so that a
+// sealed secret cannot be passed off as another one; the key's ID stands before it, so that
+// keys can be changed.
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// keySize is that of AES-256, in bytes.
+const keySize = 32
+
+// A Key seals and opens secrets.
+type Key struct {
+	id   [4]byte // from the key itself: which one sealed a secret
+	aead cipher.AEAD
+}
+
+// NewKeyText returns a random key as [ParseKey] takes it.
+func NewKeyText() string {
+	var b [keySize]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+// ParseKey returns the key that text, 32 bytes in base64, stands for.
+func ParseKey(text string) (Key, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(raw) != keySize {
+		return Key{}, fmt.Errorf("an encryption key is %d random bytes in base64, as `openssl rand -base64 %d` prints", keySize, keySize)
+	}
+	block, err := aes.NewCipher(raw)
+	if err != nil {
+		return Key{}, fmt.Errorf("make cipher: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return Key{}, fmt.Errorf("make cipher: %w", err)
+	}
+	sum := sha256.Sum256(append([]byte("ledger key id "), raw...))
+	return Key{id: [4]byte(sum[:4]), aead: aead}, nil
+}
+
+// A Vault keeps secrets in a database. It is safe for concurrent use.
+type Vault struct {
+	pool *pgxpool.Pool
+	key  Key
+}
+
+// New returns a vault in pool's database that seals with key.
+func New(pool *pgxpool.Pool, key Key) *Vault { return &Vault{pool: pool, key: key} }
+
+// Put keeps secret under id, a fresh one, before any event names it.
+func (v *Vault) Put(ctx context.Context, id, secret string) error {
+	const query = `INSERT INTO secrets (id, sealed) VALUES ($1, $2)`
+	sealed := v.key.aead.Seal(v.key.id[:len(v.key.id):len(v.key.id)], nil, []byte(secret), []byte(id))
+	if _, err := v.pool.Exec(ctx, query, id, sealed); err != nil {
+		return fmt.Errorf("keep secret %s: %w", id, err)
+	}
+	return nil
+}
+
+// Open returns the secret kept under id.
+func (v *Vault) Open(ctx context.Context, id string) (string, error) {
+	const query = `SELECT sealed FROM secrets WHERE id = $1`
+	var sealed []byte
+	switch err := v.pool.QueryRow(ctx, query, id).Scan(&sealed); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", fmt.Errorf("open secret %s: there is none", id)
+	case err != nil:
+		return "", fmt.Errorf("open secret %s: %w", id, err)
+	}
+	ciphertext, ok := bytes.CutPrefix(sealed, v.key.id[:])
+	if !ok {
+		return "", fmt.Errorf("open secret %s: it was sealed with another key", id)
+	}
+	secret, err := v.key.aead.Open(nil, nil, ciphertext, []byte(id))
+	if err != nil {
+		return "", fmt.Errorf("open secret %s: %w", id, err)
+	}
+	return string(secret), nil
+}

@@ -1,0 +1,120 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// attempter makes the attempts that the subscriber hands out.
+type attempter struct {
+	cfg       Config
+	queue     *subscriber
+	endpoints *endpoints
+	metrics   *metrics
+	log       *slog.Logger
+}
+
+// handle makes one attempt and records what came of it. It fails only when that could not be
+// recorded; then the lease expires and somebody attempts again.
+func (a *attempter) handle(msg *message.Message) error {
+	ctx := msg.Context()
+	c, ok := ctx.Value(claimKey{}).(claim)
+	if !ok {
+		return fmt.Errorf("message %s is no claim", msg.UUID)
+	}
+	at, err := a.attempt(eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"}), c)
+	if err != nil {
+		a.queue.free(c)
+		return fmt.Errorf("attempt dispatch %s: %w", c.Dispatch, err)
+	}
+	a.queue.finish(c, at)
+	return nil
+}
+
+// attempt makes the attempt and returns the position of its outcome.
+func (a *attempter) attempt(ctx context.Context, c claim) (eventstore.Position, error) {
+	var handOver domain.CompanyQualified
+	if err := json.Unmarshal(c.Data, &handOver); err != nil {
+		return 0, fmt.Errorf("read hand-over: %w", err)
+	}
+	ep, err := a.endpoints.load(ctx, c.Destination, c.Config)
+	if errors.Is(err, errGone) {
+		return a.record(ctx, c, domain.CancelDispatch{
+			Dispatch: c.Dispatch, Delivery: handOver.Delivery, Destination: c.Destination, Reason: errGone.Error(),
+		})
+	}
+	if err != nil {
+		return 0, err
+	}
+	body, err := newBody(handOver, c.RecordedAt)
+	if err != nil {
+		return 0, err
+	}
+
+	got := a.cfg.Sender.send(ctx, ep, request{
+		dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body,
+	})
+	at, err := a.record(ctx, c, domain.RecordAttempt{
+		Attempt: domain.Attempt{
+			Dispatch: c.Dispatch, HandOver: handOver.HandOver, Delivery: handOver.Delivery, Destination: c.Destination,
+			Config: ep.version, Number: c.attempt(), StartedAt: got.startedAt.UTC().Truncate(time.Microsecond),
+			Microseconds: got.took.Microseconds(), Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
+		},
+		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
+	})
+	if err != nil {
+		return 0, err
+	}
+	a.tell(ctx, c, handOver, got)
+	if got.status == http.StatusGone {
+		err = a.disable(ctx, handOver.Delivery, c.Destination)
+	}
+	return at, err
+}
+
+// record executes a command about the claimed dispatch, whose state the claim tells. It
+// returns the position at which the read model will show what became of the dispatch.
+func (a *attempter) record(ctx context.Context, c claim, cmd eventstore.Command[domain.Dispatch, domain.Event]) (eventstore.Position, error) {
+	known := eventstore.Known[domain.Dispatch]{State: domain.Dispatch{Attempts: c.Attempts}, Version: c.Version}
+	o := eventstore.ExecuteEach(ctx, a.cfg.Store, []eventstore.Plan[domain.Dispatch, domain.Event]{{Command: cmd, Known: known}})[0]
+	return o.Commit.Position, o.Err
+}
+
+// disable holds what is owed to a destination that answered 410 Gone.
+func (a *attempter) disable(ctx context.Context, delivery domain.DeliveryID, destination domain.DestinationID) error {
+	_, err := eventstore.Execute(ctx, a.cfg.Store, domain.DisableDestination{
+		Delivery: delivery, Destination: destination, Reason: "it answered 410 Gone",
+	})
+	return err
+}
+
+// tell reports an attempt that was recorded: in one line of the log, in the metrics, and to
+// who asked for it.
+func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQualified, got answer) {
+	a.metrics.attempt(got)
+	if a.cfg.Observe != nil {
+		a.cfg.Observe(Report{
+			HandOver: handOver, Destination: c.Destination, Dispatch: c.Dispatch, Attempt: c.attempt(),
+			Status: got.status, Fault: got.fault, Took: got.took,
+		})
+	}
+	level := slog.LevelDebug
+	if got.fault != "" {
+		level = slog.LevelInfo
+	}
+	a.log.LogAttrs(ctx, level, "attempt",
+		slog.String("dispatch", string(c.Dispatch)), slog.String("hand_over", string(handOver.HandOver)),
+		slog.String("delivery", string(handOver.Delivery)), slog.String("destination", string(c.Destination)),
+		slog.String("company", string(handOver.CompanyID)), slog.Int("attempt", c.attempt()),
+		slog.Int("status", got.status), slog.Duration("took", got.took), slog.String("error", got.fault))
+}

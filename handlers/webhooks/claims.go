@@ -1,0 +1,166 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// A claim is a dispatch that this process has leased for one attempt.
+type claim struct {
+	Dispatch    domain.DispatchID    `db:"id"`
+	Destination domain.DestinationID `db:"destination_id"`
+	Config      int64                `db:"config_version"` // of the destination
+	Sequence    int64                `db:"sequence"`
+	Attempts    int                  `db:"attempts"` // made before
+	Version     eventstore.Version   `db:"version"`  // of the dispatch's stream
+	Data        json.RawMessage      `db:"data"`     // of the hand-over's event
+	RecordedAt  time.Time            `db:"recorded_at"`
+}
+
+// attempt is the number of the attempt that was claimed.
+func (c claim) attempt() int { return c.Attempts + 1 }
+
+// leases takes and gives back leases for one worker. It is used by one goroutine.
+type leases struct {
+	pool   *pgxpool.Pool
+	worker uuid.UUID
+	share  int // in flight per destination, unless that sets less
+}
+
+// leaseMargin is how much longer a lease runs than the attempt may take. It is the time in
+// which an outcome must be recorded, and a bound on how late a crash is noticed.
+const leaseMargin = 15 * time.Second
+
+// claim leases up to limit dispatches that are due. inFlight tells how many of each
+// destination this process has out; those of other processes are counted by their leases.
+//
+// Destinations with something owed are found by skipping through the index, one look-up
+// each. Each offers, as far as its share goes, its fresh dispatches and its retries, in order
+// of their due times. They are then taken in turn, destination by destination; a retry counts
+// as much as four fresh ones.
+//
+// Leases are not waited for on their way to disk: should the database crash, those lost are of
+// attempts whose outcome was not recorded either.
+func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.DestinationID]int) ([]claim, error) {
+	const query = `
+		WITH RECURSIVE owing AS (
+			(SELECT destination_id FROM dispatches WHERE due IS NOT NULL ORDER BY destination_id LIMIT 1)
+			UNION ALL
+			SELECT (
+				SELECT d.destination_id FROM dispatches d
+				WHERE d.due IS NOT NULL AND d.destination_id > o.destination_id
+				ORDER BY d.destination_id LIMIT 1
+			)
+			FROM owing o
+			WHERE o.destination_id IS NOT NULL
+		),
+		room AS MATERIALIZED (
+			SELECT t.destination_id, t.version,
+				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout,
+				least($2, coalesce((t.config->>'max_in_flight')::int, $2)) - coalesce(own.count, 0) - (
+					SELECT count(*) FROM leases l
+					WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > now()
+				) AS free
+			FROM owing o
+			JOIN dispatch_targets t USING (destination_id)
+			JOIN dispatch_deliveries v USING (delivery_id)
+			LEFT JOIN unnest($4::text[], $5::int[]) AS own(destination_id, count) USING (destination_id)
+			WHERE NOT v.paused AND NOT t.disabled AND NOT t.removed
+		),
+		offered AS (
+			SELECT d.*, r.version AS config_version, r.timeout
+			FROM room r
+			CROSS JOIN LATERAL (
+				(
+					SELECT d.*, row_number() OVER (ORDER BY due, sequence) AS turn
+					FROM dispatches d
+					WHERE d.destination_id = r.destination_id AND (d.attempts > 0) = false AND d.due <= now()
+						AND NOT EXISTS (
+							SELECT FROM leases l
+							WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
+								AND l.expires_at > now()
+						)
+					ORDER BY due, sequence
+					LIMIT r.free
+				)
+				UNION ALL
+				(
+					SELECT d.*, 4 * row_number() OVER (ORDER BY due, sequence) AS turn
+					FROM dispatches d
+					WHERE d.destination_id = r.destination_id AND (d.attempts > 0) = true AND d.due <= now()
+						AND NOT EXISTS (
+							SELECT FROM leases l
+							WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
+								AND l.expires_at > now()
+						)
+					ORDER BY due, sequence
+					LIMIT r.free
+				)
+				ORDER BY turn
+				LIMIT r.free
+			) AS d
+			WHERE r.free > 0
+			ORDER BY turn
+			LIMIT $1
+		),
+		taken AS (
+			INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
+			SELECT destination_id, id, attempts + 1, $3, now() + make_interval(secs => timeout + $6)
+			FROM offered
+			ON CONFLICT (destination_id, dispatch_id, attempt) DO UPDATE
+				SET worker = excluded.worker, expires_at = excluded.expires_at
+				WHERE leases.expires_at <= now()
+			RETURNING dispatch_id
+		)
+		SELECT o.id, o.destination_id, o.config_version, o.sequence, o.attempts, o.version, e.data, e.recorded_at
+		FROM taken
+		JOIN offered o ON o.id = taken.dispatch_id
+		JOIN events e ON e.position = o.position
+		WHERE set_config('synchronous_commit', 'off', true) = 'off'
+		ORDER BY o.turn`
+	ids, counts := make([]string, 0, len(inFlight)), make([]int32, 0, len(inFlight))
+	for id, n := range inFlight {
+		ids, counts = append(ids, string(id)), append(counts, int32(n))
+	}
+	rows, _ := l.pool.Query(ctx, query, limit, l.share, l.worker, ids, counts, leaseMargin.Seconds()) // CollectRows reports the error
+	claims, err := pgx.CollectRows(rows, pgx.RowToStructByName[claim])
+	if err != nil {
+		return nil, fmt.Errorf("claim dispatches: %w", err)
+	}
+	return claims, nil
+}
+
+// release gives back leases whose outcomes the read model shows, or which came to nothing.
+func (l *leases) release(ctx context.Context, done []claim) error {
+	const query = `
+		DELETE FROM leases l
+		USING unnest($1::text[], $2::text[], $3::int[]) AS d(destination_id, dispatch_id, attempt)
+		WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.dispatch_id AND l.attempt = d.attempt
+			AND l.worker = $4 AND set_config('synchronous_commit', 'off', true) = 'off'`
+	destinations, dispatches, attempts := make([]string, len(done)), make([]string, len(done)), make([]int32, len(done))
+	for i, c := range done {
+		destinations[i], dispatches[i], attempts[i] = string(c.Destination), string(c.Dispatch), int32(c.attempt())
+	}
+	if _, err := l.pool.Exec(ctx, query, destinations, dispatches, attempts, l.worker); err != nil {
+		return fmt.Errorf("release leases: %w", err)
+	}
+	return nil
+}
+
+// sweep deletes leases that expired long ago, as a worker leaves them that died.
+func (l *leases) sweep(ctx context.Context) error {
+	const query = `DELETE FROM leases WHERE expires_at < now() - interval '10 minutes'`
+	if _, err := l.pool.Exec(ctx, query); err != nil {
+		return fmt.Errorf("sweep leases: %w", err)
+	}
+	return nil
+}

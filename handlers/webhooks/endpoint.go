@@ -1,0 +1,94 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// A Vault opens the secrets that destinations name.
+type Vault interface {
+	Open(ctx context.Context, id string) (string, error)
+}
+
+// An endpoint is a destination, ready to be called.
+type endpoint struct {
+	domain.Destination
+	version    int64  // of the delivery's stream that set it
+	authToken  string // empty: none
+	signingKey []byte // nil: unsigned
+}
+
+// errGone is returned for a destination that is no more.
+var errGone = errors.New("the destination was removed")
+
+// endpoints keeps the endpoints in use, with their secrets opened. It is safe for concurrent
+// use.
+type endpoints struct {
+	pool  *pgxpool.Pool
+	vault Vault
+
+	mu    sync.Mutex
+	known map[domain.DestinationID]endpoint
+}
+
+// maxEndpoints bounds what is kept.
+const maxEndpoints = 10_000
+
+// load returns the endpoint of a destination, of the given version or a later one.
+func (e *endpoints) load(ctx context.Context, id domain.DestinationID, version int64) (endpoint, error) {
+	e.mu.Lock()
+	ep, ok := e.known[id]
+	e.mu.Unlock()
+	if ok && ep.version >= version {
+		return ep, nil
+	}
+	ep, err := e.read(ctx, id)
+	if err != nil {
+		return ep, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.known) >= maxEndpoints {
+		clear(e.known) // what is in use comes back at its next load
+	}
+	e.known[id] = ep
+	return ep, nil
+}
+
+// read returns the endpoint as it stands.
+func (e *endpoints) read(ctx context.Context, id domain.DestinationID) (ep endpoint, err error) {
+	const query = `SELECT config, version FROM dispatch_targets WHERE destination_id = $1 AND NOT removed`
+	var config json.RawMessage
+	switch err := e.pool.QueryRow(ctx, query, id).Scan(&config, &ep.version); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ep, errGone
+	case err != nil:
+		return ep, fmt.Errorf("read destination %s: %w", id, err)
+	}
+	if err := json.Unmarshal(config, &ep.Destination); err != nil {
+		return ep, fmt.Errorf("read destination %s: %w", id, err)
+	}
+	if ep.AuthSecret != "" {
+		if ep.authToken, err = e.vault.Open(ctx, string(ep.AuthSecret)); err != nil {
+			return ep, err
+		}
+	}
+	if ep.SigningSecret != "" {
+		secret, err := e.vault.Open(ctx, string(ep.SigningSecret))
+		if err != nil {
+			return ep, err
+		}
+		if ep.signingKey, err = signingKey(secret); err != nil {
+			return ep, fmt.Errorf("open secret %s: %w", ep.SigningSecret, err)
+		}
+	}
+	return ep, nil
+}

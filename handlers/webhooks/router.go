@@ -1,0 +1,87 @@
+package webhooks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// Config adjusts the attempts.
+type Config struct {
+	Pool   *pgxpool.Pool     // Required.
+	Store  *eventstore.Store // Required.
+	Vault  Vault             // Required.
+	Sender *Sender           // Required.
+	Log    *slog.Logger      // Required.
+
+	// Retries is the schedule of destinations that have none of their own. Default
+	// [domain.DefaultRetries].
+	Retries domain.RetrySchedule
+
+	// Workers is how many attempts this process has under way at most. Default 512.
+	Workers int
+
+	// Share is how many of all processes' attempts one destination has under way at most,
+	// unless it sets less. Default 64.
+	Share int
+
+	// Poll is how late a retry may start after its due time. Default 200 ms.
+	Poll time.Duration
+
+	// Grace is how long attempts under way are waited for when the router closes. It should
+	// exceed the longest time-out of a destination. Default 65 s.
+	Grace time.Duration
+
+	// Observe, if set, is called after each attempt that was recorded, from many goroutines.
+	Observe func(Report)
+}
+
+// A Report tells of an attempt.
+type Report struct {
+	HandOver    domain.CompanyQualified
+	Destination domain.DestinationID
+	Dispatch    domain.DispatchID
+	Attempt     int
+	Status      int    // 0: no answer
+	Fault       string // empty: it succeeded
+	Took        time.Duration
+}
+
+// Add puts the attempts on router. They are made while it runs. The collector returned tells
+// of them. The router's own close time-out must exceed cfg.Grace.
+func Add(router *message.Router, cfg Config) (prometheus.Collector, error) {
+	if cfg.Pool == nil || cfg.Store == nil || cfg.Vault == nil || cfg.Sender == nil || cfg.Log == nil {
+		return nil, errors.New("attempts need a pool, a store, a vault, a sender and a log")
+	}
+	if len(cfg.Retries) == 0 {
+		cfg.Retries = domain.DefaultRetries
+	}
+	cfg.Workers = cmp.Or(cfg.Workers, 512)
+	cfg.Share = cmp.Or(cfg.Share, 64)
+	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
+	cfg.Grace = cmp.Or(cfg.Grace, 65*time.Second)
+
+	stopped, stop := context.WithCancel(context.Background())
+	queue := &subscriber{
+		cfg: cfg, log: cfg.Log, stop: stop, stopped: stopped,
+		leases:   leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
+		shown:    cfg.Store.Mark("dispatches"),
+		inFlight: map[domain.DestinationID]int{}, freed: make(chan struct{}, 1),
+	}
+	a := &attempter{
+		cfg: cfg, queue: queue, metrics: newMetrics(), log: cfg.Log,
+		endpoints: &endpoints{pool: cfg.Pool, vault: cfg.Vault, known: map[domain.DestinationID]endpoint{}},
+	}
+	router.AddConsumerHandler("attempts", "due", queue, a.handle)
+	return a.metrics, nil
+}

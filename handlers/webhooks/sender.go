@@ -1,0 +1,205 @@
+package webhooks
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// Bounds of an answer.
+const (
+	maxBody        = 1 << 20 // bytes read of it
+	keptBody       = 1 << 10 // bytes recorded of it
+	maxHeaderBytes = 64 << 10
+	keptHeaders    = 20
+	keptHeader     = 200 // bytes of a header's value
+)
+
+// A Sender makes requests to destinations. It is safe for concurrent use.
+type Sender struct {
+	client    *http.Client
+	userAgent string
+}
+
+// NewSender returns a sender that connects to what guard allows and names version in its
+// User-Agent.
+func NewSender(guard *Guard, version string) *Sender {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: guard.Control}
+	return &Sender{
+		userAgent: "OpenProspect-Ledger/" + version,
+		client: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: &http.Transport{
+				DialContext:            dialer.DialContext,
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+				TLSHandshakeTimeout:    10 * time.Second,
+				MaxResponseHeaderBytes: maxHeaderBytes,
+				MaxIdleConnsPerHost:    64,
+				IdleConnTimeout:        60 * time.Second,
+				DisableCompression:     true, // a small answer must not become a large one
+				ForceAttemptHTTP2:      true,
+			},
+		},
+	}
+}
+
+// A request is one attempt to be made.
+type request struct {
+	dispatch domain.DispatchID
+	handOver domain.HandOverID
+	attempt  int
+	sequence int64
+	body     []byte
+}
+
+// An answer is what came of a request. Fault is empty when the destination took it.
+type answer struct {
+	startedAt  time.Time
+	took       time.Duration
+	status     int // 0: there was none
+	headers    map[string]string
+	body       string
+	fault      string
+	retryAfter time.Duration
+}
+
+// send makes one request, with the endpoint's time limit over all of it. It never fails:
+// whatever goes wrong is an answer.
+func (s *Sender) send(ctx context.Context, ep endpoint, r request) answer {
+	timeout := time.Duration(ep.TimeoutSeconds) * time.Second
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	a := answer{startedAt: time.Now()}
+	defer func() { a.took = time.Since(a.startedAt) }()
+	req, err := s.newRequest(ctx, ep, r, a.startedAt)
+	if err != nil {
+		a.fault = err.Error()
+		return a
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		a.fault = explain(err, timeout)
+		return a
+	}
+	defer resp.Body.Close()
+	a.status, a.headers = resp.StatusCode, keep(resp.Header)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	a.body = strings.ToValidUTF8(string(body[:min(len(body), keptBody)]), "\uFFFD")
+	switch {
+	case err != nil:
+		a.fault = "reading the answer: " + explain(err, timeout)
+	case a.status < 200 || a.status > 299:
+		a.fault = "the destination answered " + strconv.Itoa(a.status) + " " + http.StatusText(a.status)
+		a.retryAfter = retryAfter(resp, a.startedAt)
+	}
+	return a
+}
+
+// newRequest returns the request as it goes out (contract, section 7).
+func (s *Sender) newRequest(ctx context.Context, ep endpoint, r request, now time.Time) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, ep.URL, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	h := req.Header
+	for name, value := range ep.Headers {
+		h.Set(name, value)
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("User-Agent", s.userAgent)
+	h.Set("Webhook-Id", string(r.dispatch))
+	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	if ep.signingKey != nil {
+		h.Set("Webhook-Signature", signature(ep.signingKey, string(r.dispatch), now, r.body))
+	}
+	h.Set("Ledger-Attempt", strconv.Itoa(r.attempt))
+	h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))
+	h.Set("Traceparent", traceparent(r))
+	if ep.AuthType == domain.AuthBearer {
+		h.Set("Authorization", "Bearer "+ep.authToken)
+	}
+	return req, nil
+}
+
+// traceparent returns a W3C trace context in which a hand-over is the trace and an attempt a
+// span. Both follow from their IDs, so whoever has these can find the trace.
+func traceparent(r request) string {
+	trace := sha256.Sum256([]byte(r.handOver))
+	span := sha256.Sum256([]byte(string(r.dispatch) + "/" + strconv.Itoa(r.attempt)))
+	return "00-" + hex.EncodeToString(trace[:16]) + "-" + hex.EncodeToString(span[:8]) + "-01"
+}
+
+// explain says in plain words why there was no answer.
+func explain(err error, timeout time.Duration) string {
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var netErr net.Error
+	switch {
+	case errors.Is(err, ErrForbidden):
+		return ErrForbidden.Error()
+	case errors.As(err, &dns):
+		return "the name " + dns.Name + " could not be resolved: " + dns.Err
+	case errors.As(err, &cert):
+		return "the certificate was not accepted: " + cert.Err.Error()
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return "no complete answer within " + timeout.String()
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner // without the method and the URL, which are known
+	}
+	return err.Error()
+}
+
+// keep returns what is recorded of an answer's headers.
+func keep(h http.Header) map[string]string {
+	kept := make(map[string]string, len(h))
+	for _, name := range slices.Sorted(headerNames(h)) {
+		if len(kept) == keptHeaders {
+			break
+		}
+		value := strings.Join(h[name], ", ")
+		kept[name] = strings.ToValidUTF8(value[:min(len(value), keptHeader)], "\uFFFD")
+	}
+	return kept
+}
+
+// headerNames yields the names that are worth keeping.
+func headerNames(h http.Header) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for name := range h {
+			if name != "Set-Cookie" && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// retryAfter returns the wait that a 429 or 503 asks for, in either form (RFC 9110, section
+// 10.2.3), and 0 when it asks for none.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}

@@ -1,0 +1,218 @@
+package webhooks
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// subscriber is a [message.Subscriber] of dispatches that are due: it claims them and hands
+// them out, as many at a time as there are workers. A message is done when it is acked or
+// nacked; its context outlives the subscription, so that an attempt under way can end and be
+// recorded.
+type subscriber struct {
+	cfg    Config
+	leases leases
+	shown  *eventstore.Watermark // of the read model of dispatches
+	log    *slog.Logger
+
+	stop    context.CancelFunc
+	stopped context.Context
+	pending sync.WaitGroup // messages handed out
+
+	mu       sync.Mutex
+	inFlight map[domain.DestinationID]int
+	total    int // in flight
+	done     []settled
+	freed    chan struct{} // signals that a worker became free
+}
+
+// settled is a claim whose outcome is in the log at a position.
+type settled struct {
+	claim
+	at eventstore.Position
+}
+
+// Timing of the claims.
+const (
+	claimPause   = 4 * time.Millisecond // between claims while there is enough to do
+	releaseEvery = time.Second
+	sweepEvery   = time.Minute
+)
+
+// Subscribe hands out claims until ctx is done or the subscriber is closed, and then closes
+// the channel. The topic has no meaning: there is one.
+func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	out := make(chan *message.Message)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(s.stopped, cancel)
+	go func() {
+		defer close(out)
+		defer cancel()
+		s.run(ctx, out)
+	}()
+	return out, nil
+}
+
+// Close claims no more, waits until the messages handed out are done, for as long as an
+// attempt may take, and gives back their leases.
+func (s *subscriber) Close() error {
+	s.stop()
+	done := make(chan struct{})
+	go func() {
+		s.pending.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(s.cfg.Grace):
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "attempts were left unfinished")
+	}
+	return nil
+}
+
+// run claims and hands out until ctx is done.
+func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
+	var released, swept time.Time
+	for ctx.Err() == nil {
+		_, shown := s.shown.Next()
+		claimed, err := s.next(ctx, out)
+		now := time.Now()
+		if err == nil && now.Sub(released) > releaseEvery {
+			released = now
+			err = s.release(ctx)
+		}
+		if err == nil && now.Sub(swept) > sweepEvery {
+			swept = now
+			err = s.leases.sweep(ctx)
+		}
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				s.log.LogAttrs(ctx, slog.LevelError, "claiming dispatches failed", slog.Any("error", err))
+			}
+			pause(ctx, s.cfg.Poll, nil, nil)
+		case claimed > 0:
+			pause(ctx, claimPause, nil, nil)
+		default:
+			pause(ctx, s.cfg.Poll, shown, s.freed)
+		}
+	}
+}
+
+// pause waits until d has passed, one of the channels has news, or ctx is done.
+func pause(ctx context.Context, d time.Duration, shown, freed <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-shown:
+	case <-freed:
+	case <-ctx.Done():
+	}
+}
+
+// next claims what is due and workers are free for, and hands it out.
+func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int, error) {
+	free, inFlight := s.room()
+	if free == 0 {
+		return 0, nil
+	}
+	claims, err := s.leases.claim(ctx, free, inFlight)
+	if err != nil {
+		return 0, err
+	}
+	s.take(claims)
+	for _, c := range claims {
+		s.hand(ctx, c, out)
+	}
+	return len(claims), nil
+}
+
+// room returns how many workers are free, and how many are at each destination.
+func (s *subscriber) room() (int, map[domain.DestinationID]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	inFlight := make(map[domain.DestinationID]int, len(s.inFlight))
+	for id, n := range s.inFlight {
+		inFlight[id] = n
+	}
+	return s.cfg.Workers - s.total, inFlight
+}
+
+// take enters claims as in flight.
+func (s *subscriber) take(claims []claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range claims {
+		s.inFlight[c.Destination]++
+		s.total++
+	}
+	s.pending.Add(len(claims))
+}
+
+// claimKey is the context key of a message's claim.
+type claimKey struct{}
+
+// hand sends c as a message. When ctx is done first, c is given up: its lease expires.
+func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Message) {
+	msg := message.NewMessage(string(c.Dispatch), nil)
+	msg.SetContext(context.WithValue(context.WithoutCancel(ctx), claimKey{}, c))
+	select {
+	case out <- msg:
+	case <-ctx.Done():
+		s.free(c)
+	}
+}
+
+// finish ends a claim whose outcome is in the log at a position. Its lease is kept until the
+// read model shows that: before, the dispatch would look due.
+func (s *subscriber) finish(c claim, at eventstore.Position) {
+	s.mu.Lock()
+	s.done = append(s.done, settled{c, at})
+	s.mu.Unlock()
+	s.free(c)
+}
+
+// free ends a claim.
+func (s *subscriber) free(c claim) {
+	s.mu.Lock()
+	s.total--
+	if s.inFlight[c.Destination]--; s.inFlight[c.Destination] == 0 {
+		delete(s.inFlight, c.Destination)
+	}
+	s.mu.Unlock()
+	s.pending.Done()
+	select {
+	case s.freed <- struct{}{}:
+	default: // it was signalled already
+	}
+}
+
+// release gives back the leases whose outcomes the read model shows.
+func (s *subscriber) release(ctx context.Context) error {
+	shown, _ := s.shown.Next()
+	var gone []claim
+	s.mu.Lock()
+	kept := s.done[:0]
+	for _, d := range s.done {
+		if d.at <= shown {
+			gone = append(gone, d.claim)
+		} else {
+			kept = append(kept, d)
+		}
+	}
+	clear(s.done[len(kept):])
+	s.done = kept
+	s.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	return s.leases.release(ctx, gone)
+}
