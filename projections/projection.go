@@ -8,6 +8,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/follower"
 )
 
 // A Projection is one read model. It can be thrown away and built again from the log.
@@ -65,6 +66,16 @@ func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventst
 		return fmt.Errorf("write %s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// Follower returns what keeps the projection up to date on a router.
+func (p Projection) Follower(registry *eventstore.Registry) follower.Config {
+	return follower.Config{
+		Name: p.Name, Version: p.Version,
+		Apply: func(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) error {
+			return p.ApplyRange(ctx, tx, registry, first, last)
+		},
+	}
 }
 
 // types returns the names of the events' types.
