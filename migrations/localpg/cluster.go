@@ -35,6 +35,8 @@ func settings(h home, opts Options) []string {
 	if opts.Ephemeral {
 		all["fsync"] = "off"
 		all["shared_buffers"] = "128MB"
+		all["max_wal_size"] = "512MB"
+		all["dynamic_shared_memory_type"] = "mmap" // files in the cluster: nothing is left elsewhere
 	}
 	maps.Copy(all, opts.Settings)
 	var args []string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // elsewhere is where clusters go whose data folder the server's user cannot enter.
@@ -123,7 +124,7 @@ func temporaryHome(ctx context.Context) (home, error) {
 	if err != nil {
 		return home{}, err
 	}
-	for _, parent := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+	for _, parent := range temporaryParents() {
 		if !as.canEnter(ctx, parent) {
 			err = errors.Join(err, fmt.Errorf("make temporary cluster: user %s cannot enter %s", as.name, parent))
 			continue
@@ -135,6 +136,18 @@ func temporaryHome(ctx context.Context) (home, error) {
 		err = errors.Join(err, fmt.Errorf("make temporary cluster: %w", mkErr))
 	}
 	return home{}, err
+}
+
+// temporaryParents lists where a temporary cluster may be, best first. A cluster makes
+// many files, which is ten times as fast in memory; what $TMPDIR says comes first.
+func temporaryParents() []string {
+	parents := []string{os.TempDir(), "/tmp", "/var/tmp"}
+	const memory, plenty = "/dev/shm", 4 << 30 // bytes
+	var stat syscall.Statfs_t
+	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &stat) == nil && stat.Bavail*uint64(stat.Bsize) >= plenty {
+		return append([]string{memory}, parents...)
+	}
+	return parents
 }
 
 // borrowed returns the folders outside of the data folder that end with the server.

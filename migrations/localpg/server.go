@@ -24,8 +24,9 @@ type Options struct {
 	// between runs. It is needed unless Ephemeral is set.
 	Dir string
 
-	// Ephemeral makes a cluster for tests: in a temporary folder of its own, which is
-	// removed at the end even if that is a SIGKILL, and without fsync. A commit that was
+	// Ephemeral makes a cluster for tests: in a temporary folder of its own (in memory,
+	// where there is plenty), which is removed at the end even if that is a SIGKILL, and
+	// without fsync. A commit that was
 	// acknowledged survives the death of the server, but not that of the machine.
 	Ephemeral bool
 
@@ -165,6 +166,9 @@ func (s *Server) PID() int {
 	}
 	return s.process.pid
 }
+
+// Major returns the major version of the Postgres that runs.
+func (s *Server) Major() int { return s.bin.major }
 
 // Stop ends the server, cutting its connections, and returns when nothing of it runs.
 // If ctx ends first, the server is ended at once, to recover at its next start, and
