@@ -63,9 +63,10 @@ func (d Delivery) Evolve(event Event) Delivery {
 		d.Destinations = maps.Clone(d.Destinations)
 		delete(d.Destinations, e.Destination)
 	case DestinationDisabled:
-		dst := d.Destinations[e.Destination]
-		dst.DisabledReason = e.Reason
-		d = d.with(dst)
+		if dst, ok := d.Destinations[e.Destination]; ok {
+			dst.DisabledReason = e.Reason
+			d = d.with(dst)
+		}
 	}
 	return d
 }
@@ -101,6 +102,9 @@ func (c CreateDelivery) Stream() string { return DeliveryStream(c.ID) }
 
 // Decide returns what opening the delivery adds: nothing when it is open already.
 func (c CreateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if d.ID != "" && d.Organisation != c.Organisation {
+		return nil, errNoDelivery(c.ID)
+	}
 	if d.ID != "" {
 		return nil, nil
 	}

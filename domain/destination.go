@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"maps"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -88,14 +89,18 @@ func (c AddDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 		return nil, nil
 	}
 	dst := c.Destination.normal()
-	if err := dst.check(); err != nil {
+	dst.DisabledReason = ""
+	var f faults
+	f.checkDestination(dst)
+	if err := f.err(); err != nil {
 		return nil, err
 	}
 	return []Event{DestinationAdded{Delivery: c.Delivery, Destination: dst}}, nil
 }
 
-// ChangeDestination replaces a destination's settings. Change gets the settings that
-// stand and returns those wanted; it must be pure, as it may be called again.
+// ChangeDestination replaces a destination's settings, but for its ID and type. Change
+// gets the settings that stand and returns those wanted; it must be pure, as it may be
+// called again.
 type ChangeDestination struct {
 	Delivery     DeliveryID
 	Organisation OrganisationID
@@ -115,9 +120,16 @@ func (c ChangeDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	if !ok {
 		return nil, errNoDestination(c.Destination)
 	}
-	dst := c.Change(old).normal()
+	dst := c.Change(old)
+	var f faults
+	if dst.Type != old.Type {
+		f.add("type", dst.Type, "cannot be changed; add another destination")
+		dst.Type = old.Type // the rest is judged as what it stays
+	}
+	dst = dst.normal()
 	dst.ID, dst.DisabledReason = old.ID, ""
-	if err := dst.check(); err != nil {
+	f.checkDestination(dst)
+	if err := f.err(); err != nil {
 		return nil, err
 	}
 	return []Event{DestinationChanged{Delivery: c.Delivery, Destination: dst}}, nil
@@ -163,7 +175,8 @@ func (c DisableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	return []Event{DestinationDisabled(c)}, nil
 }
 
-// normal returns d with defaults filled in and header names in canonical form.
+// normal returns d with defaults filled in and header names in canonical form. A name
+// that is there twice, in different case, is left as it is for checkHeaders to find.
 func (d Destination) normal() Destination {
 	if d.Type != Webhook {
 		return d
@@ -175,16 +188,19 @@ func (d Destination) normal() Destination {
 		d.TimeoutSeconds = DefaultTimeout
 	}
 	headers := make(map[string]string, len(d.Headers))
-	for name, value := range d.Headers {
-		headers[textproto.CanonicalMIMEHeaderKey(name)] = value
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		if _, twice := headers[canonical]; twice {
+			canonical = name
+		}
+		headers[canonical] = d.Headers[name]
 	}
 	d.Headers = headers
 	return d
 }
 
-// check returns all that is wrong with a destination's settings.
-func (d Destination) check() error {
-	var f faults
+// checkDestination notes all that is wrong with a destination's settings.
+func (f *faults) checkDestination(d Destination) {
 	f.checkName("name", d.Name, 0)
 	switch d.Type {
 	case API:
@@ -203,7 +219,6 @@ func (d Destination) check() error {
 	default:
 		f.add("type", d.Type, "must be webhook or api")
 	}
-	return f.err()
 }
 
 // checkPullOnly notes settings that only a webhook has.
@@ -224,7 +239,7 @@ func (f *faults) checkURL(field, raw string) {
 		f.add(field, nil, "is required for a webhook")
 	case len(raw) > maxURL:
 		f.add(field, nil, "must have at most %d characters", maxURL)
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 		f.add(field, nil, "must be an absolute http or https URL")
 	case u.User != nil:
 		f.add(field, nil, "must not contain a user or password: use auth_type")
@@ -268,6 +283,8 @@ func (f *faults) checkHeaders(headers map[string]string) {
 			f.add(field, nil, "is not a header name")
 		case slices.Contains(reserved, textproto.CanonicalMIMEHeaderKey(name)):
 			f.add(field, nil, "is set by the ledger")
+		case name != textproto.CanonicalMIMEHeaderKey(name):
+			f.add(field, nil, "is given twice: case does not tell headers apart")
 		case !httpguts.ValidHeaderFieldValue(value) || len(value) > maxHeaderValue:
 			f.add(field, nil, "must be a header value of at most %d characters", maxHeaderValue)
 		}

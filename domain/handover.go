@@ -88,7 +88,7 @@ func (q Qualification) Check() (CompanyID, error) {
 		ID   *string `json:"id"`
 		Name *string `json:"name"`
 	}
-	if isObject(q.Company) && json.Unmarshal(q.Company, &company) == nil {
+	if isText(q.Company, '{') && json.Unmarshal(q.Company, &company) == nil {
 		f.checkExternalID("company.id", or(company.ID, ""))
 		f.checkName("company.name", or(company.Name, ""), 1)
 	} else {
@@ -118,7 +118,7 @@ func (f *faults) checkProspects(raw json.RawMessage) {
 	var prospects []struct {
 		ID *string `json:"id"`
 	}
-	if raw[0] != '[' || json.Unmarshal(raw, &prospects) != nil {
+	if !isText(raw, '[') || json.Unmarshal(raw, &prospects) != nil {
 		f.add("prospects", nil, "must be a list of objects, each with an id that is text")
 		return
 	}
@@ -130,8 +130,11 @@ func (f *faults) checkProspects(raw json.RawMessage) {
 	}
 }
 
-// isObject reports whether raw begins as a JSON object does.
-func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
+// isText reports whether raw begins with first and is UTF-8 throughout, which
+// encoding/json does not ask for and the log does.
+func isText(raw json.RawMessage, first byte) bool {
+	return len(raw) > 0 && raw[0] == first && utf8.Valid(raw)
+}
 
 // checkName notes a name that is too short, too long, or not printable.
 func (f *faults) checkName(field, name string, shortest int) {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (s *RetrySchedule) UnmarshalJSON(b []byte) error {
 	}
 	*s = make(RetrySchedule, len(seconds))
 	for i, x := range seconds {
-		(*s)[i] = time.Duration(x * float64(time.Second))
+		(*s)[i] = time.Duration(math.Round(x * float64(time.Second)))
 	}
 	return nil
 }
