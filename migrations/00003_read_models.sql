@@ -96,18 +96,20 @@ CREATE TABLE dispatches (
     due             timestamptz,
     settled_at      timestamptz,
     attempts        int         NOT NULL DEFAULT 0,
+    lane            smallint    NOT NULL GENERATED ALWAYS AS (CASE WHEN attempts > 0 THEN 1 ELSE 0 END) STORED,
     status          text        NOT NULL DEFAULT 'pending',
     destination_id  text        COLLATE "C" NOT NULL,
     delivery_id     text        COLLATE "C" NOT NULL,
     handover_id     text        COLLATE "C" NOT NULL
 );
 CREATE INDEX dispatches_of_handover ON dispatches (handover_id);
-CREATE INDEX dispatches_owed ON dispatches (destination_id, (attempts > 0), due, sequence) WHERE due IS NOT NULL;
+CREATE INDEX dispatches_owed ON dispatches (destination_id, lane, due, sequence) WHERE due IS NOT NULL;
 
 COMMENT ON COLUMN dispatches.sequence   IS 'Place among the destination''s dispatches: 1, 2, 3, … without a gap.';
 COMMENT ON COLUMN dispatches.position   IS 'Of the hand-over''s event, which holds what is sent.';
 COMMENT ON COLUMN dispatches.version    IS 'Of the dispatch''s stream. An outcome is recorded only on this version.';
 COMMENT ON COLUMN dispatches.due        IS 'When the next attempt may be made; null when none is owed.';
+COMMENT ON COLUMN dispatches.lane       IS '0: fresh, 1: to be retried.';
 COMMENT ON COLUMN dispatches.settled_at IS 'When it was delivered, failed or cancelled.';
 
 -- +goose Down

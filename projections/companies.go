@@ -21,18 +21,18 @@ func Companies() Projection {
 			SELECT *,
 				row_number() OVER (PARTITION BY delivery_id ORDER BY position) AS delivery_turn,
 				row_number() OVER (PARTITION BY prospect_search_id, company_id ORDER BY position) = 1
-					AND NOT EXISTS (
-						SELECT FROM companies c
+					AND (
+						SELECT count(*) FROM companies c
 						WHERE c.prospect_search_id = p.prospect_search_id AND c.company_id = p.company_id AND c.search_number IS NOT NULL
-					) AS first_in_search
+					) = 0 AS first_in_search -- not EXISTS, which is planned as a scan of the whole table
 			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::json[], $9::json[], $10::json[])
 				AS p(position, delivered_at, delivery_id, prospect_search_id, handover_id, company_id, score, company, prospects, match_reasons)
 		),
-		delivery_ends AS (
+		delivery_ends AS MATERIALIZED (
 			SELECT d.delivery_id, coalesce((SELECT max(c.delivery_number) FROM companies c WHERE c.delivery_id = d.delivery_id), 0) AS last
 			FROM (SELECT DISTINCT delivery_id FROM page) AS d
 		),
-		search_ends AS (
+		search_ends AS MATERIALIZED (
 			SELECT s.prospect_search_id, coalesce((
 					SELECT max(c.search_number) FROM companies c
 					WHERE c.prospect_search_id = s.prospect_search_id AND c.search_number IS NOT NULL

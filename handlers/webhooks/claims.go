@@ -81,29 +81,33 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 			FROM room r
 			CROSS JOIN LATERAL (
 				(
-					SELECT d.*, row_number() OVER (ORDER BY due, sequence) AS turn
-					FROM dispatches d
-					WHERE d.destination_id = r.destination_id AND (d.attempts > 0) = false AND d.due <= now()
-						AND NOT EXISTS (
-							SELECT FROM leases l
-							WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
-								AND l.expires_at > now()
-						)
-					ORDER BY due, sequence
-					LIMIT r.free
+					SELECT f.*, row_number() OVER (ORDER BY due, sequence) AS turn
+					FROM (
+						SELECT d.* FROM dispatches d
+						WHERE d.destination_id = r.destination_id AND d.lane = 0 AND d.due <= now()
+							AND (
+								SELECT count(*) FROM leases l
+								WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
+									AND l.expires_at > now()
+							) = 0
+						ORDER BY d.due, d.sequence
+						LIMIT r.free
+					) AS f
 				)
 				UNION ALL
 				(
-					SELECT d.*, 4 * row_number() OVER (ORDER BY due, sequence) AS turn
-					FROM dispatches d
-					WHERE d.destination_id = r.destination_id AND (d.attempts > 0) = true AND d.due <= now()
-						AND NOT EXISTS (
-							SELECT FROM leases l
-							WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
-								AND l.expires_at > now()
-						)
-					ORDER BY due, sequence
-					LIMIT r.free
+					SELECT f.*, 4 * row_number() OVER (ORDER BY due, sequence) AS turn
+					FROM (
+						SELECT d.* FROM dispatches d
+						WHERE d.destination_id = r.destination_id AND d.lane = 1 AND d.due <= now()
+							AND (
+								SELECT count(*) FROM leases l
+								WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
+									AND l.expires_at > now()
+							) = 0
+						ORDER BY d.due, d.sequence
+						LIMIT r.free
+					) AS f
 				)
 				ORDER BY turn
 				LIMIT r.free

@@ -1,0 +1,27 @@
+package migrations
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// OpenPool returns a pool of up to max connections to the database at url, with the settings
+// that the ledger's queries count on. It connects when it is first used.
+//
+// Plans are made for each execution: one that was made while a read model was nearly empty, and
+// kept, would scan it from end to end when it no longer is.
+func OpenPool(ctx context.Context, url string, max int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read database URL: %w", err)
+	}
+	config.MaxConns = max
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	return pool, nil
+}
