@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
-	. "github.com/openprospect/delivery-ledger/domain/domaintest" //nolint:revive,staticcheck // a test reads as the rule
+	. "github.com/openprospect/delivery-ledger/domain/domaintest" //nolint:revive // a test reads as the rule
 )
 
 const (

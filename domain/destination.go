@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"maps"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -175,8 +174,8 @@ func (c DisableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	return []Event{DestinationDisabled(c)}, nil
 }
 
-// normal returns d with defaults filled in and header names in canonical form. A name
-// that is there twice, in different case, is left as it is for checkHeaders to find.
+// normal returns d with defaults filled in and header names in canonical form. One that
+// is there in several spellings keeps them, for checkHeaders to find.
 func (d Destination) normal() Destination {
 	if d.Type != Webhook {
 		return d
@@ -187,13 +186,16 @@ func (d Destination) normal() Destination {
 	if d.TimeoutSeconds == 0 {
 		d.TimeoutSeconds = DefaultTimeout
 	}
+	spellings := make(map[string]int, len(d.Headers))
+	for name := range d.Headers {
+		spellings[textproto.CanonicalMIMEHeaderKey(name)]++
+	}
 	headers := make(map[string]string, len(d.Headers))
-	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if _, twice := headers[canonical]; twice {
-			canonical = name
+	for name, value := range d.Headers {
+		if canonical := textproto.CanonicalMIMEHeaderKey(name); spellings[canonical] == 1 {
+			name = canonical
 		}
-		headers[canonical] = d.Headers[name]
+		headers[name] = value
 	}
 	d.Headers = headers
 	return d

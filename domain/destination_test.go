@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
-	. "github.com/openprospect/delivery-ledger/domain/domaintest" //nolint:revive,staticcheck // a test reads as the rule
+	. "github.com/openprospect/delivery-ledger/domain/domaintest" //nolint:revive // a test reads as the rule
 )
 
 var (
@@ -235,7 +235,8 @@ func TestFaultsOfDestinations(t *testing.T) {
 		"two bad headers":         {func(d *domain.Destination) { d.Headers = headers{"Te": "x", "Host": "x", "X-Team": "x"} }, []string{"headers.Host", "headers.Te"}},
 		"too many headers":        {func(d *domain.Destination) { d.Headers = many }, []string{"headers"}},
 		"header twice":            {func(d *domain.Destination) { d.Headers = headers{"X-Team": "7", "x-team": "8"} }, []string{"headers.x-team"}},
-		"header twice, not right": {func(d *domain.Destination) { d.Headers = headers{"X-TEAM": "7", "x-team": "8"} }, []string{"headers.x-team"}},
+		"header in capitals also": {func(d *domain.Destination) { d.Headers = headers{"X-Team": "7", "X-TEAM": "8"} }, []string{"headers.X-TEAM"}},
+		"header twice, not right": {func(d *domain.Destination) { d.Headers = headers{"X-TEAM": "7", "x-team": "8"} }, []string{"headers.X-TEAM", "headers.x-team"}},
 
 		"shortest timeout":    {func(d *domain.Destination) { d.TimeoutSeconds = 1 }, nil},
 		"longest timeout":     {func(d *domain.Destination) { d.TimeoutSeconds = 60 }, nil},
@@ -273,6 +274,23 @@ func TestFaultsOfDestinations(t *testing.T) {
 			}
 			outcome.Faults(c.faults...)
 		})
+	}
+}
+
+// Every attempt sets these itself (contract, section 7), or HTTP does.
+func TestHeadersThatADestinationCannotSet(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+		"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+		"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
+	} {
+		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
+			d := hook
+			d.Headers = map[string]string{spelling: "x"}
+			add := domain.AddDestination{Delivery: dcf, Organisation: acme, Destination: d}
+			When(t, Given(created), add).Faults("headers." + name)
+		}
 	}
 }
 

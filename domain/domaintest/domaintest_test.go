@@ -2,6 +2,7 @@ package domaintest_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func TestWhenFindsWhatIsNotPure(t *testing.T) {
 	}{
 		"deciding counts its calls": {decide(func(ledger) ([]domain.Event, error) {
 			calls++
-			return []domain.Event{domain.DeliveryPaused{Delivery: domain.DeliveryID(fmt.Sprint(calls))}}, nil
+			return []domain.Event{domain.DeliveryPaused{Delivery: domain.DeliveryID(strconv.Itoa(calls))}}, nil
 		}), "deciding again gives the same events"},
 		"deciding changes the state": {decide(func(l ledger) ([]domain.Event, error) {
 			l.seen["decided"] = true
