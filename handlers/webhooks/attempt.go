@@ -32,35 +32,43 @@ func (a *attempter) handle(msg *message.Message) error {
 	if !ok {
 		return fmt.Errorf("message %s is no claim", msg.UUID)
 	}
-	at, err := a.attempt(eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"}), c)
+	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"})
+	handOver, ep, body, err := a.prepare(ctx, c)
+	var at eventstore.Position
+	switch {
+	case errors.Is(err, errGone):
+		at, err = a.record(ctx, c, domain.CancelDispatch{
+			Dispatch: c.Dispatch, Delivery: handOver.Delivery, Destination: c.Destination, Reason: errGone.Error(),
+		})
+	case err != nil:
+		a.queue.finish(c, 0)
+		return fmt.Errorf("prepare dispatch %s: %w", c.Dispatch, err)
+	default:
+		at, err = a.attempt(ctx, c, handOver, ep, body)
+	}
 	if err != nil {
 		a.queue.free(c)
-		return fmt.Errorf("attempt dispatch %s: %w", c.Dispatch, err)
+		return fmt.Errorf("record dispatch %s: %w", c.Dispatch, err)
 	}
 	a.queue.finish(c, at)
 	return nil
 }
 
-// attempt makes the attempt and returns the position of its outcome.
-func (a *attempter) attempt(ctx context.Context, c claim) (eventstore.Position, error) {
-	var handOver domain.CompanyQualified
+// prepare returns what the attempt needs. Its error is errGone when the destination is no
+// more.
+func (a *attempter) prepare(ctx context.Context, c claim) (handOver domain.CompanyQualified, ep endpoint, body []byte, err error) {
 	if err := json.Unmarshal(c.Data, &handOver); err != nil {
-		return 0, fmt.Errorf("read hand-over: %w", err)
+		return handOver, ep, nil, fmt.Errorf("read hand-over: %w", err)
 	}
-	ep, err := a.endpoints.load(ctx, c.Destination, c.Config)
-	if errors.Is(err, errGone) {
-		return a.record(ctx, c, domain.CancelDispatch{
-			Dispatch: c.Dispatch, Delivery: handOver.Delivery, Destination: c.Destination, Reason: errGone.Error(),
-		})
+	if ep, err = a.endpoints.load(ctx, c.Destination, c.Config); err != nil {
+		return handOver, ep, nil, err
 	}
-	if err != nil {
-		return 0, err
-	}
-	body, err := newBody(handOver, c.RecordedAt)
-	if err != nil {
-		return 0, err
-	}
+	body, err = newBody(handOver, c.RecordedAt)
+	return handOver, ep, body, err
+}
 
+// attempt makes the attempt and returns the position of its outcome.
+func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.CompanyQualified, ep endpoint, body []byte) (eventstore.Position, error) {
 	got := a.cfg.Sender.send(ctx, ep, request{
 		dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body,
 	})

@@ -24,7 +24,9 @@ type subscriber struct {
 
 	stop    context.CancelFunc
 	stopped context.Context
+	running sync.WaitGroup // the goroutine that claims
 	pending sync.WaitGroup // messages handed out
+	failing bool           // the last claim did; used by that goroutine
 
 	mu       sync.Mutex
 	inFlight map[domain.DestinationID]int
@@ -52,11 +54,11 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	out := make(chan *message.Message)
 	ctx, cancel := context.WithCancel(ctx)
 	context.AfterFunc(s.stopped, cancel)
-	go func() {
+	s.running.Go(func() {
 		defer close(out)
 		defer cancel()
 		s.run(ctx, out)
-	}()
+	})
 	return out, nil
 }
 
@@ -74,7 +76,10 @@ func (s *subscriber) Close() error {
 	case <-time.After(s.cfg.Grace):
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "attempts were left unfinished")
 	}
-	return nil
+	s.running.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), releaseEvery)
+	defer cancel()
+	return s.release(ctx)
 }
 
 // run claims and hands out until ctx is done.
@@ -92,11 +97,9 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 			swept = now
 			err = s.leases.sweep(ctx)
 		}
+		s.report(ctx, err)
 		switch {
 		case err != nil:
-			if ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "claiming dispatches failed", slog.Any("error", err))
-			}
 			pause(ctx, s.cfg.Poll, nil, nil)
 		case claimed > 0:
 			pause(ctx, claimPause, nil, nil)
@@ -104,6 +107,18 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 			pause(ctx, s.cfg.Poll, shown, s.freed)
 		}
 	}
+}
+
+// report logs when claiming begins to fail, and when it works again.
+func (s *subscriber) report(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !s.failing:
+		s.log.LogAttrs(ctx, slog.LevelError, "claiming dispatches fails", slog.Any("error", err))
+	case err == nil && s.failing:
+		s.log.LogAttrs(ctx, slog.LevelInfo, "claiming dispatches works again")
+	}
+	s.failing = err != nil
 }
 
 // pause waits until d has passed, one of the channels has news, or ctx is done.
@@ -160,19 +175,19 @@ func (s *subscriber) take(claims []claim) {
 // claimKey is the context key of a message's claim.
 type claimKey struct{}
 
-// hand sends c as a message. When ctx is done first, c is given up: its lease expires.
+// hand sends c as a message. When ctx is done first, it gives c back.
 func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Message) {
 	msg := message.NewMessage(string(c.Dispatch), nil)
 	msg.SetContext(context.WithValue(context.WithoutCancel(ctx), claimKey{}, c))
 	select {
 	case out <- msg:
 	case <-ctx.Done():
-		s.free(c)
+		s.finish(c, 0)
 	}
 }
 
-// finish ends a claim whose outcome is in the log at a position. Its lease is kept until the
-// read model shows that: before, the dispatch would look due.
+// finish ends a claim whose outcome is in the log at a position; at 0 if nothing was sent. Its
+// lease is kept until the read model shows that: before, the dispatch would look due.
 func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.mu.Lock()
 	s.done = append(s.done, settled{c, at})
@@ -180,7 +195,7 @@ func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.free(c)
 }
 
-// free ends a claim.
+// free ends a claim and leaves its lease to expire.
 func (s *subscriber) free(c claim) {
 	s.mu.Lock()
 	s.total--

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/follower"
+	"github.com/openprospect/delivery-ledger/eventstore/vault"
+	"github.com/openprospect/delivery-ledger/handlers/rest"
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/webhooks"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// engineFlags adjust what serve and dev have in common.
+type engineFlags struct {
+	Listen                 string          `default:"127.0.0.1:8080" help:"Address of the API."`
+	RetrySchedule          []time.Duration `placeholder:"WAIT,…" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
+	Attempts               int             `default:"512" help:"Webhook attempts that this process has under way at most."`
+	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
+	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`
+}
+
+// logger returns a log to w.
+func (f engineFlags) logger(w io.Writer, level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// The roles of a process.
+const (
+	roleAPI     = "api"
+	roleFollow  = "follow"
+	roleAttempt = "attempt"
+)
+
+// An engine is the ledger in one process.
+type engine struct {
+	engineFlags
+	pool      *pgxpool.Pool
+	key       vault.Key
+	roles     []string
+	private   bool                  // destinations may be at private addresses
+	observe   func(webhooks.Report) // may be nil
+	listening func(net.Addr)        // called when the API takes requests; may be nil
+	log       *slog.Logger
+
+	store     *eventstore.Store
+	followers []*follower.Follower
+	metrics   *prometheus.Registry
+}
+
+// Bounds of a clean stop. What is under way may end; a second signal ends the program.
+const (
+	requestGrace = 20 * time.Second
+	attemptGrace = 65 * time.Second // an attempt may take a minute
+)
+
+// run runs the roles until ctx is done, and then stops cleanly: the API first, then the
+// attempts and followers. Each part goes on through a loss of the database; an error means
+// that one could not start, or had to give up.
+func (e *engine) run(ctx context.Context) error {
+	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
+	e.metrics = prometheus.NewRegistry()
+	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
+
+	router, err := e.router()
+	if err != nil {
+		return err
+	}
+	api, err := e.api(ctx)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", e.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for requests: %w", err)
+	}
+
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.store.Listen(background, e.log) })
+	if router != nil {
+		group.Go(func() error { return router.Run(background) })
+	}
+	group.Go(func() error {
+		defer stopBackground()
+		err := api.Serve(ctx, listener, requestGrace)
+		if router != nil {
+			err = joinStop(err, router.Close())
+		}
+		return err
+	})
+	if e.listening != nil {
+		e.listening(listener.Addr())
+	}
+	return group.Wait()
+}
+
+// joinStop returns the first of two errors of stopping.
+func joinStop(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// api returns the server of the API.
+func (e *engine) api(ctx context.Context) (*rest.Server, error) {
+	return rest.New(ctx, rest.Config{
+		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.key),
+		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
+	})
+}
+
+// router returns a router with the handlers of the process' roles, nil when it has none.
+func (e *engine) router() (*message.Router, error) {
+	follow, attempt := slices.Contains(e.roles, roleFollow), slices.Contains(e.roles, roleAttempt)
+	if !follow && !attempt {
+		return nil, nil
+	}
+	quiet := slog.New(leveled{e.log.Handler(), slog.LevelError}) // Watermill tells much
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: attemptGrace + 5*time.Second}, watermill.NewSlogLogger(quiet))
+	if err != nil {
+		return nil, fmt.Errorf("make router: %w", err)
+	}
+	if follow {
+		for _, p := range projections.All() {
+			f, err := follower.Add(router, e.pool, e.store, p.Follower(e.store.Registry()), e.log)
+			if err != nil {
+				return nil, err
+			}
+			e.followers = append(e.followers, f)
+		}
+	}
+	if attempt {
+		told, err := webhooks.Add(router, webhooks.Config{
+			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.key), Log: e.log,
+			Sender:  webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion()),
+			Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
+			Grace: attemptGrace, Observe: e.observe,
+		})
+		if err != nil {
+			return nil, err
+		}
+		e.metrics.MustRegister(told)
+	}
+	return router, nil
+}
+
+// leveled is a handler that passes on what is at least at a level.
+type leveled struct {
+	slog.Handler
+	least slog.Level
+}
+
+// Enabled reports whether the handler wants records of the level.
+func (l leveled) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= l.least && l.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs returns the handler with attributes.
+func (l leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{l.Handler.WithAttrs(attrs), l.least}
+}
+
+// WithGroup returns the handler in a group.
+func (l leveled) WithGroup(name string) slog.Handler {
+	return leveled{l.Handler.WithGroup(name), l.least}
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+)
+
+// keysVerb is ledger keys.
+type keysVerb struct {
+	Create createKeyVerb `cmd:"" help:"Create a key, and its organisation if there is none of that name. The key is printed once."`
+	List   listKeysVerb  `cmd:"" help:"List an organisation's keys."`
+	Revoke revokeKeyVerb `cmd:"" help:"Revoke a key. Processes notice within a second."`
+}
+
+// createKeyVerb is ledger keys create.
+type createKeyVerb struct {
+	databaseFlags
+	Organisation string         `required:"" help:"Name or ID of the organisation for which the key acts."`
+	Name         string         `default:"default" help:"What the key is for."`
+	Scopes       []apikey.Scope `default:"deliveries:read,deliveries:write,companies:read,prospects:read,prospect_searches:read" help:"What the key may do. The engine's keys need candidates:write and qualifications:write. \"all\" stands for all scopes."`
+	ExpiresIn    time.Duration  `help:"How long the key is good, such as 720h. Default: for ever."`
+	Test         bool           `help:"Make an lnc_test_ key."`
+}
+
+// Run creates the key.
+func (v *createKeyVerb) Run(ctx context.Context, w world) error {
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	keys := apikey.New(pool)
+	org, err := findOrCreate(ctx, keys, v.Organisation)
+	if err != nil {
+		return err
+	}
+	n := apikey.NewKey{Organisation: org.ID, Name: v.Name, Scopes: v.Scopes, Test: v.Test}
+	if len(n.Scopes) == 1 && n.Scopes[0] == "all" {
+		n.Scopes = apikey.Scopes()
+	}
+	if v.ExpiresIn > 0 {
+		at := time.Now().Add(v.ExpiresIn)
+		n.ExpiresAt = &at
+	}
+	key, text, err := keys.Create(ctx, n)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w.err, "Key %s of %s (%s). It is shown this once:\n", key.ID, org.Name, org.ID)
+	_, err = fmt.Fprintln(w.out, text)
+	return err
+}
+
+// findOrCreate returns the organisation of that name or ID, a new one if there is none.
+func findOrCreate(ctx context.Context, keys *apikey.Keys, nameOrID string) (apikey.Organisation, error) {
+	org, ok, err := keys.Organisation(ctx, nameOrID)
+	if err != nil || ok {
+		return org, err
+	}
+	return keys.CreateOrganisation(ctx, nameOrID)
+}
+
+// listKeysVerb is ledger keys list.
+type listKeysVerb struct {
+	databaseFlags
+	Organisation string `required:"" help:"Name or ID of the organisation."`
+}
+
+// Run prints the organisation's keys.
+func (v *listKeysVerb) Run(ctx context.Context, w world) error {
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	keys := apikey.New(pool)
+	org, ok, err := keys.Organisation(ctx, v.Organisation)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("there is no organisation %q", v.Organisation)
+	}
+	list, err := keys.List(ctx, org.ID)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tSCOPES")
+	for _, k := range list {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
+			k.ID, k.Hint, k.Name, keyState(k, time.Now()), k.CreatedAt.UTC().Format(time.RFC3339), scopeList(k.Scopes))
+	}
+	return table.Flush()
+}
+
+// keyState says whether a key is good.
+func keyState(k apikey.Key, now time.Time) string {
+	switch {
+	case k.RevokedAt != nil:
+		return "revoked"
+	case !k.Active(now):
+		return "expired"
+	default:
+		return "active"
+	}
+}
+
+// scopeList returns scopes as the flag takes them.
+func scopeList(scopes []apikey.Scope) string {
+	texts := make([]string, len(scopes))
+	for i, s := range scopes {
+		texts[i] = string(s)
+	}
+	return strings.Join(texts, ",")
+}
+
+// revokeKeyVerb is ledger keys revoke.
+type revokeKeyVerb struct {
+	databaseFlags
+	ID string `arg:"" help:"ID of the key (key_…)."`
+}
+
+// Run revokes the key.
+func (v *revokeKeyVerb) Run(ctx context.Context, w world) error {
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	found, err := apikey.New(pool).Revoke(ctx, v.ID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("there is no active key %s", v.ID)
+	}
+	_, err = fmt.Fprintln(w.out, "Revoked", v.ID)
+	return err
+}

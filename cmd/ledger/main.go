@@ -1,0 +1,76 @@
+// Command ledger is the delivery ledger: it takes qualified companies in, pushes them to
+// webhooks and serves them to whoever pulls. See ledger --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set when a release is built.
+var version string
+
+// verbs are what the program can do, a file each.
+type verbs struct {
+	Serve   serveVerb   `cmd:"" help:"Answer the API, keep the read models, attempt what is due."`
+	Dev     devVerb     `cmd:"" help:"Everything in one process, with a private Postgres: for trying out and for development."`
+	Migrate migrateVerb `cmd:"" help:"Bring the database's schema up to date."`
+	Keys    keysVerb    `cmd:"" help:"Create, list and revoke API keys."`
+	Ingest  ingestVerb  `cmd:"" help:"Send qualified companies from a file to a running ledger."`
+	Verify  verifyVerb  `cmd:"" help:"Check that the log is what was recorded."`
+	Version versionVerb `cmd:"" help:"Tell which build this is."`
+}
+
+// world is what the program sees of its surroundings. Tests make their own.
+type world struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := run(ctx, os.Args[1:], world{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ledger:", err)
+		os.Exit(1)
+	}
+}
+
+// run parses args and carries out their verb.
+func run(ctx context.Context, args []string, w world) error {
+	var v verbs
+	exited := errors.New("exited")
+	parser, err := kong.New(&v,
+		kong.Name("ledger"),
+		kong.Description("The delivery ledger hands qualified companies over to customers: pushed to webhooks, or pulled from an API. "+
+			"Every flag can also be set by the environment variable named behind it."),
+		kong.DefaultEnvars("LEDGER"),
+		kong.UsageOnError(),
+		kong.Writers(w.out, w.err),
+		kong.Exit(func(int) { panic(exited) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(w),
+	)
+	if err != nil {
+		return fmt.Errorf("read command line: %w", err)
+	}
+	defer func() {
+		if r := recover(); r != nil && r != any(exited) { // --help has been printed
+			panic(r)
+		}
+	}()
+	verb, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	return verb.Run()
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/openprospect/delivery-ledger/eventstore/vault"
+)
+
+// serveVerb is ledger serve.
+type serveVerb struct {
+	databaseFlags
+	engineFlags
+	Roles                    []string `enum:"api,follow,attempt" default:"api,follow,attempt" help:"What this process does: answer the API, keep the read models, attempt webhooks. Any number of processes may share a database, in any mixture."`
+	EncryptionKey            string   `required:"" help:"Key under which secrets are kept: 32 random bytes in base64, as openssl rand -base64 32 prints. The same for all processes."`
+	AllowPrivateDestinations bool     `help:"Let webhooks go to loopback, private and link-local addresses. Off unless you know all who configure destinations."`
+	LogLevel                 string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
+}
+
+// Help says what a stop does.
+func (v *serveVerb) Help() string {
+	return `On SIGINT or SIGTERM nothing new is begun; requests and webhook attempts under way end and are recorded. A second signal ends the
+process at once, which loses nothing either: an attempt under way is made again.`
+}
+
+// Run serves until ctx is done.
+func (v *serveVerb) Run(ctx context.Context, w world) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(v.LogLevel)); err != nil {
+		return fmt.Errorf("read log level: %w", err)
+	}
+	key, err := vault.ParseKey(v.EncryptionKey)
+	if err != nil {
+		return err
+	}
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	e := engine{
+		engineFlags: v.engineFlags, pool: pool, key: key, roles: v.Roles, private: v.AllowPrivateDestinations,
+		log: v.logger(w.err, level),
+	}
+	return e.run(ctx)
+}
