@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (h HandOver) Evolve(event Event) HandOver {
 // (contract, section 9).
 type Qualification struct {
 	Company      json.RawMessage `json:"company"`   // an object with an id and a name
-	Prospects    json.RawMessage `json:"prospects"` // a list of objects with an id each; absent: none
+	Prospects    json.RawMessage `json:"prospects"` // a list of objects with an id each; absent or null: none
 	Score        *int            `json:"qualification_score"`
 	MatchReasons []string        `json:"match_reasons"`
 }
@@ -69,7 +70,7 @@ func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 		HandOver: c.ID, Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search,
 		CompanyID: c.CompanyID, Company: q.Company, Prospects: q.Prospects, Score: *q.Score, MatchReasons: q.MatchReasons,
 	}
-	if len(q.Prospects) == 0 {
+	if !given(q.Prospects) {
 		qualified.Prospects = json.RawMessage("[]")
 	}
 	if q.MatchReasons == nil {
@@ -84,16 +85,7 @@ func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 // Check returns the ID of the company, or an Invalid error with all that is wrong.
 func (q Qualification) Check() (CompanyID, error) {
 	var f faults
-	var company struct {
-		ID   *string `json:"id"`
-		Name *string `json:"name"`
-	}
-	if isText(q.Company, '{') && json.Unmarshal(q.Company, &company) == nil {
-		f.checkExternalID("company.id", or(company.ID, ""))
-		f.checkName("company.name", or(company.Name, ""), 1)
-	} else {
-		f.add("company", nil, "must be an object with an id and a name that are text")
-	}
+	id := f.checkCompany(q.Company)
 	f.checkProspects(q.Prospects)
 	switch {
 	case q.Score == nil:
@@ -107,12 +99,50 @@ func (q Qualification) Check() (CompanyID, error) {
 	for i, reason := range q.MatchReasons {
 		f.checkText("match_reasons."+strconv.Itoa(i), reason, 1, maxReason)
 	}
-	return CompanyID(or(company.ID, "")), f.err()
+	return id, f.err()
+}
+
+// checkCompany notes what is wrong with a company, and returns its ID. The names of its fields
+// count as they are written: to encoding/json alone "ID" would be "id", to a receiver not.
+func (f *faults) checkCompany(raw json.RawMessage) CompanyID {
+	var fields map[string]json.RawMessage
+	if !isText(raw, '{') || json.Unmarshal(raw, &fields) != nil {
+		f.add("company", nil, "must be an object with an id and a name that are text")
+		return ""
+	}
+	id, ok := f.textField(fields, "id")
+	if ok {
+		f.checkExternalID("company.id", id)
+	}
+	if name, ok := f.textField(fields, "name"); ok {
+		f.checkName("company.name", name, 1)
+	}
+	return CompanyID(id)
+}
+
+// textField returns a field of a company, empty if it is absent, and false if it is no text.
+// It notes fields whose name differs by case alone.
+func (f *faults) textField(company map[string]json.RawMessage, name string) (text string, ok bool) {
+	var others []string
+	for key := range company {
+		if key != name && strings.EqualFold(key, name) {
+			others = append(others, key)
+		}
+	}
+	slices.Sort(others)
+	for _, key := range others {
+		f.add("company."+key, nil, "must be written %s", name)
+	}
+	if value, given := company[name]; given && json.Unmarshal(value, &text) != nil {
+		f.add("company."+name, nil, "must be text")
+		return "", false
+	}
+	return text, true
 }
 
 // checkProspects notes what is wrong with a list of prospects.
 func (f *faults) checkProspects(raw json.RawMessage) {
-	if len(raw) == 0 {
+	if !given(raw) {
 		return
 	}
 	var prospects []struct {
@@ -129,6 +159,9 @@ func (f *faults) checkProspects(raw json.RawMessage) {
 		f.checkExternalID("prospects."+strconv.Itoa(i)+".id", or(p.ID, ""))
 	}
 }
+
+// given reports whether raw is there, and not null.
+func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
 // isText reports whether raw begins with first and is UTF-8 throughout, which
 // encoding/json does not ask for and the log does.
