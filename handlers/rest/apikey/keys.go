@@ -1,0 +1,211 @@
+package apikey
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// Prefixes of keys.
+const (
+	livePrefix = "lnc_live_"
+	testPrefix = "lnc_test_"
+)
+
+// ErrUnknown is returned for a key that is malformed, unknown, expired or revoked.
+var ErrUnknown = errors.New("there is no such active key")
+
+// Keys keeps organisations and their keys in a database. It is safe for concurrent use.
+type Keys struct {
+	pool  *pgxpool.Pool
+	now   func() time.Time
+	found cache
+}
+
+// New returns the keys in pool's database.
+func New(pool *pgxpool.Pool) *Keys { return &Keys{pool: pool, now: time.Now} }
+
+// An Organisation owns deliveries and keys.
+type Organisation struct {
+	ID        domain.OrganisationID `db:"id"`
+	Name      string                `db:"name"`
+	CreatedAt time.Time             `db:"created_at"`
+}
+
+// CreateOrganisation adds an organisation. Names need not be unique.
+func (k *Keys) CreateOrganisation(ctx context.Context, name string) (Organisation, error) {
+	const query = `INSERT INTO organisations (id, name) VALUES ($1, $2) RETURNING id, name, created_at`
+	if strings.TrimSpace(name) == "" {
+		return Organisation{}, errors.New("create organisation: a name is required")
+	}
+	rows, _ := k.pool.Query(ctx, query, domain.NewOrganisationID(), name) // CollectExactlyOneRow reports the error
+	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
+	if err != nil {
+		return o, fmt.Errorf("create organisation %q: %w", name, err)
+	}
+	return o, nil
+}
+
+// Organisation returns the organisation of that ID or, failing that, the oldest of that
+// name; and false when there is none.
+func (k *Keys) Organisation(ctx context.Context, nameOrID string) (Organisation, bool, error) {
+	const query = `
+		SELECT id, name, created_at
+		FROM organisations
+		WHERE id = $1 OR name = $1
+		ORDER BY (id = $1) DESC, id
+		LIMIT 1`
+	rows, _ := k.pool.Query(ctx, query, nameOrID) // CollectExactlyOneRow reports the error
+	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return o, false, nil
+	case err != nil:
+		return o, false, fmt.Errorf("find organisation %q: %w", nameOrID, err)
+	}
+	return o, true, nil
+}
+
+// A Key says who a caller is. The text of the key is no part of it.
+type Key struct {
+	ID           string                `db:"id"`
+	Organisation domain.OrganisationID `db:"organisation_id"`
+	Name         string                `db:"name"`
+	Hint         string                `db:"hint"` // its first and last characters
+	Scopes       []Scope               `db:"scopes"`
+	CreatedAt    time.Time             `db:"created_at"`
+	ExpiresAt    *time.Time            `db:"expires_at"`
+	RevokedAt    *time.Time            `db:"revoked_at"`
+}
+
+// Active reports whether the key is good at that time.
+func (k Key) Active(now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}
+
+const columns = `id, organisation_id, name, hint, scopes, created_at, expires_at, revoked_at`
+
+// NewKey says which key to create.
+type NewKey struct {
+	// Organisation is whom the key acts for. It must exist. Required.
+	Organisation domain.OrganisationID
+
+	// Name tells people what the key is for.
+	Name string
+
+	// Scopes are what the key may do. Each must be known.
+	Scopes []Scope
+
+	// ExpiresAt is when the key ends. Nil: never.
+	ExpiresAt *time.Time
+
+	// Test makes an lnc_test_ key instead of an lnc_live_ one.
+	Test bool
+
+	// Text fixes the key, for development: it must begin like a key. If it is a key of
+	// the organisation's already, that one gets the values given here and is active again.
+	Text string
+}
+
+// Create adds a key and returns it with its text, which cannot be had later.
+func (k *Keys) Create(ctx context.Context, n NewKey) (Key, string, error) {
+	const query = `
+		INSERT INTO api_keys (id, organisation_id, name, hash, hint, scopes, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (hash) DO UPDATE
+		SET name = excluded.name, scopes = excluded.scopes, expires_at = excluded.expires_at, revoked_at = NULL
+		WHERE api_keys.organisation_id = excluded.organisation_id
+		RETURNING ` + columns
+	for _, s := range n.Scopes {
+		if !s.Known() {
+			return Key{}, "", fmt.Errorf("create key: there is no scope %q", s)
+		}
+	}
+	text := n.Text
+	if text == "" {
+		text = newText(n.Test)
+	}
+	if !wellFormed(text) {
+		return Key{}, "", fmt.Errorf("create key: a key begins with %s or %s and goes on", livePrefix, testPrefix)
+	}
+	sum := sha256.Sum256([]byte(text))
+	scopes := append([]Scope{}, n.Scopes...) // never null
+	rows, _ := k.pool.Query(ctx, query, domain.NewKeyID(), n.Organisation, n.Name, sum[:], hint(text), scopes, n.ExpiresAt)
+	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+	const noParent = "23503"
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == noParent {
+		return key, "", fmt.Errorf("create key: there is no organisation %s", n.Organisation)
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return key, "", errors.New("create key: it belongs to another organisation")
+	case err != nil:
+		return key, "", fmt.Errorf("create key: %w", err)
+	}
+	k.found.forget(sum)
+	return key, text, nil
+}
+
+// List returns an organisation's keys, also those that are no longer active, oldest first.
+func (k *Keys) List(ctx context.Context, org domain.OrganisationID) ([]Key, error) {
+	const query = `SELECT ` + columns + ` FROM api_keys WHERE organisation_id = $1 ORDER BY id`
+	rows, _ := k.pool.Query(ctx, query, org) // CollectRows reports the error
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[Key])
+	if err != nil {
+		return nil, fmt.Errorf("list keys of %s: %w", org, err)
+	}
+	return keys, nil
+}
+
+// Revoke ends a key and reports whether it was active. It takes effect at once in this
+// process and within a second in others.
+func (k *Keys) Revoke(ctx context.Context, id string) (bool, error) {
+	const query = `UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`
+	tag, err := k.pool.Exec(ctx, query, id)
+	if err != nil {
+		return false, fmt.Errorf("revoke key %s: %w", id, err)
+	}
+	k.found.clear()
+	return tag.RowsAffected() > 0, nil
+}
+
+// newText returns a fresh key.
+func newText(test bool) string {
+	prefix := livePrefix
+	if test {
+		prefix = testPrefix
+	}
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+}
+
+// wellFormed reports whether text could be a key. Its length is nobody's business.
+func wellFormed(text string) bool {
+	for _, prefix := range []string{livePrefix, testPrefix} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok {
+			return rest != ""
+		}
+	}
+	return false
+}
+
+// hint returns what people tell keys apart by.
+func hint(text string) string {
+	const shown = 4
+	if len(text) < len(livePrefix)+4*shown {
+		return text[:len(livePrefix)] + "…"
+	}
+	return text[:len(livePrefix)+shown] + "…" + text[len(text)-shown:]
+}

@@ -1,0 +1,207 @@
+package rest
+
+import (
+	"context"
+	"math"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/oapi-codegen/runtime"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// ListDeliveries shows a page of the caller's deliveries.
+func (s *Server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+	p := page(r.Params.Limit, r.Params.Offset)
+	status := domain.DeliveryStatus(value(r.Params.Status))
+	list, err := s.cfg.Views.Deliveries(ctx, organisation(ctx), status, p)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Delivery, len(list.Items))
+	for i, d := range list.Items {
+		items[i] = showDelivery(d)
+	}
+	query := url.Values{}
+	if status != "" {
+		query.Set("status", string(status))
+	}
+	return ListDeliveries200JSONResponse{
+		Body: DeliveryPage{
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+		},
+		Headers: ListDeliveries200ResponseHeaders{Link: nextLink(deliveriesPath(), query, p, len(items), list.Total)},
+	}, nil
+}
+
+// CreateDelivery opens a delivery.
+func (s *Server) CreateDelivery(ctx context.Context, r CreateDeliveryRequestObject) (CreateDeliveryResponseObject, error) {
+	cmd := createDelivery(organisation(ctx), *r.Body)
+	o, err := s.execute(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.delivery(ctx, o, true)
+	if err != nil {
+		return nil, err
+	}
+	return CreateDelivery201JSONResponse{Body: showDelivery(d), Headers: CreateDelivery201ResponseHeaders{
+		ETag: etag(d.Version), Location: deliveryPath(string(d.ID)), LedgerPosition: position(o.Commit),
+	}}, nil
+}
+
+// createDelivery returns the command that a body asks for.
+func createDelivery(org domain.OrganisationID, b NewDelivery) domain.CreateDelivery {
+	cmd := domain.CreateDelivery{
+		ID: domain.NewDeliveryID(), Organisation: org, Name: b.Name,
+		Status: domain.DeliveryStatus(value(b.Status)), Schedule: domain.Schedule(value(b.Schedule)),
+	}
+	if b.ProspectSearchID != nil {
+		cmd.Search = domain.SearchID(*b.ProspectSearchID)
+	} else {
+		cmd.Search = domain.NewSearchID()
+	}
+	return cmd
+}
+
+// ReadDelivery shows a delivery with its destinations and counts.
+func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) (ReadDeliveryResponseObject, error) {
+	id := domain.DeliveryID(r.DeliveryID)
+	d, err := s.cfg.Views.Delivery(ctx, organisation(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.cfg.Views.Destinations(ctx, id, projections.Page{Limit: math.MaxInt32})
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.cfg.Views.Counts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	destinations := make([]Destination, len(list.Items))
+	for i, dst := range list.Items {
+		destinations[i] = showDestination(dst)
+	}
+	return ReadDelivery200JSONResponse{
+		Body: DeliveryDetail{
+			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule),
+			ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
+			Counts: Counts{
+				Pending: n[domain.Pending], Retrying: n[domain.Retrying], Held: n[domain.Held],
+				Delivered: n[domain.Delivered], Failed: n[domain.Failed], Cancelled: n[domain.Cancelled],
+			},
+		},
+		Headers: ReadDelivery200ResponseHeaders{ETag: etag(d.Version)},
+	}, nil
+}
+
+// UpdateDelivery changes a delivery. A field that is absent keeps its value.
+func (s *Server) UpdateDelivery(ctx context.Context, r UpdateDeliveryRequestObject) (UpdateDeliveryResponseObject, error) {
+	o, err := s.execute(ctx, domain.UpdateDelivery{
+		ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Name: r.Body.Name,
+		Status: (*domain.DeliveryStatus)(r.Body.Status), Schedule: (*domain.Schedule)(r.Body.Schedule),
+		Search: (*domain.SearchID)(r.Body.ProspectSearchID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.delivery(ctx, o, false)
+	if err != nil {
+		return nil, err
+	}
+	return UpdateDelivery200JSONResponse{Body: showDelivery(d), Headers: UpdateDelivery200ResponseHeaders{
+		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
+	}}, nil
+}
+
+// DeleteDelivery ends a delivery.
+func (s *Server) DeleteDelivery(ctx context.Context, r DeleteDeliveryRequestObject) (DeleteDeliveryResponseObject, error) {
+	o, err := s.execute(ctx, domain.DeleteDelivery{ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx)})
+	if err != nil {
+		return nil, err
+	}
+	s.settle(ctx, o.Commit)
+	return DeleteDelivery204Response{Headers: DeletedResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
+}
+
+// An outcome is what came of a command about a delivery.
+type outcome = eventstore.Outcome[domain.Delivery]
+
+// execute executes a command about a delivery.
+func (s *Server) execute(ctx context.Context, cmd eventstore.Command[domain.Delivery, domain.Event]) (outcome, error) {
+	o, err := eventstore.Execute(ctx, s.cfg.Store, cmd)
+	s.deliveries.Forget(cmd.Stream())
+	return o, err
+}
+
+// settling is how long a write waits until it can be read.
+const settling = 2 * time.Second
+
+// settle waits until the read model shows what was committed, for a while: what is done is
+// done, and the answer must say so.
+func (s *Server) settle(ctx context.Context, c eventstore.Commit) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	_ = s.cfg.Store.Await(ctx, projections.Deliveries().Name, c.Position) // the answer is right without it
+}
+
+// delivery returns a delivery as the read model shows it after o. Where that is late, what it
+// would show is taken from o; of a delivery that was just created, also when it cannot be
+// asked, since a caller who is told of an error would create another one.
+func (s *Server) delivery(ctx context.Context, o outcome, created bool) (projections.Delivery, error) {
+	s.settle(ctx, o.Commit)
+	d, err := s.cfg.Views.Delivery(ctx, o.State.Organisation, o.State.ID)
+	switch {
+	case err == nil && d.Version >= o.Version:
+		return d, nil
+	case err != nil && !created && domain.KindOf(err) != domain.NotFound:
+		return d, err
+	case err != nil:
+		d.CreatedAt = o.Commit.RecordedAt
+	}
+	d.ID, d.Name, d.Status, d.Schedule, d.Search = o.State.ID, o.State.Name, o.State.Status, o.State.Schedule, o.State.Search
+	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
+	return d, nil
+}
+
+// showDelivery returns a delivery as the API shows it.
+func showDelivery(d projections.Delivery) Delivery {
+	return Delivery{
+		ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule),
+		ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+	}
+}
+
+// etag returns the strong tag of a version.
+func etag(v eventstore.Version) string { return `"` + strconv.FormatInt(int64(v), 10) + `"` }
+
+// position returns what Ledger-Position says of a commit: nothing when there was none.
+func position(c eventstore.Commit) *int64 { return optional(int64(c.Position)) }
+
+// checks are what is to be said of a body beyond its schema and before anything is read or
+// written, by operation. They get the body less what the schema refuses.
+func (s *Server) checks() map[string]func(object map[string]any) error {
+	return map[string]func(map[string]any) error{
+		"createDelivery": func(object map[string]any) error {
+			var b NewDelivery
+			if err := runtime.BindJSONValue(object, &b); err != nil {
+				return err
+			}
+			_, err := createDelivery("", b).Decide(domain.Delivery{}, time.Time{})
+			return err
+		},
+		"createDestination": func(object map[string]any) error {
+			var b NewDestination
+			if err := runtime.BindJSONValue(object, &b); err != nil {
+				return err
+			}
+			_, err := s.createDestination("", "", b)
+			return err
+		},
+	}
+}

@@ -1,0 +1,339 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// ListDestinations shows a page of a delivery's destinations.
+func (s *Server) ListDestinations(ctx context.Context, r ListDestinationsRequestObject) (ListDestinationsResponseObject, error) {
+	id := domain.DeliveryID(r.DeliveryID)
+	if _, err := s.cfg.Views.Delivery(ctx, organisation(ctx), id); err != nil {
+		return nil, err
+	}
+	p := page(r.Params.Limit, r.Params.Offset)
+	list, err := s.cfg.Views.Destinations(ctx, id, p)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Destination, len(list.Items))
+	for i, d := range list.Items {
+		items[i] = showDestination(d)
+	}
+	return ListDestinations200JSONResponse{
+		Body: DestinationPage{
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+		},
+		Headers: ListDestinations200ResponseHeaders{
+			Link: nextLink(destinationsPath(r.DeliveryID), url.Values{}, p, len(items), list.Total),
+		},
+	}, nil
+}
+
+// ReadDestination shows a destination.
+func (s *Server) ReadDestination(ctx context.Context, r ReadDestinationRequestObject) (ReadDestinationResponseObject, error) {
+	id := domain.DeliveryID(r.DeliveryID)
+	if _, err := s.cfg.Views.Delivery(ctx, organisation(ctx), id); err != nil {
+		return nil, err
+	}
+	d, err := s.cfg.Views.Destination(ctx, id, domain.DestinationID(r.DestinationID))
+	if err != nil {
+		return nil, err
+	}
+	return ReadDestination200JSONResponse{Body: showDestination(d), Headers: ReadDestination200ResponseHeaders{ETag: etag(d.Version)}}, nil
+}
+
+// CreateDestination adds a destination to a delivery.
+func (s *Server) CreateDestination(ctx context.Context, r CreateDestinationRequestObject) (CreateDestinationResponseObject, error) {
+	id, org := domain.DeliveryID(r.DeliveryID), organisation(ctx)
+	if err := s.mustExist(ctx, org, id); err != nil {
+		return nil, err
+	}
+	add, err := s.createDestination(org, id, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.keep(ctx, add.secrets); err != nil {
+		return nil, err
+	}
+	o, err := s.execute(ctx, add.cmd)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.destination(ctx, o, add.cmd.Destination.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	shown := showDestination(d)
+	return CreateDestination201JSONResponse{
+		Body: CreatedDestination{
+			ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
+			Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight, RetrySchedule: shown.RetrySchedule,
+			Status: shown.Status, DisabledReason: shown.DisabledReason, CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt,
+			SigningSecret: optional(add.made),
+		},
+		Headers: CreateDestination201ResponseHeaders{
+			ETag: etag(d.Version), Location: destinationsPath(r.DeliveryID) + "/" + shown.ID, LedgerPosition: position(o.Commit),
+		},
+	}, nil
+}
+
+// mustExist returns a NotFound error unless org has that delivery.
+func (s *Server) mustExist(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) error {
+	known, err := s.deliveries.Load(ctx, domain.DeliveryStream(id))
+	if err != nil {
+		return err
+	}
+	if !known.State.Exists(org) {
+		return domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s", id)
+	}
+	return nil
+}
+
+// An addition is a destination to be added, and what it needs.
+type addition struct {
+	cmd     domain.AddDestination
+	secrets secrets
+	made    string // the signing secret that was made for it
+}
+
+// createDestination returns what a body asks for, or all that is wrong with it.
+func (s *Server) createDestination(org domain.OrganisationID, delivery domain.DeliveryID, b NewDestination) (addition, error) {
+	add := addition{secrets: secrets{}}
+	dst := settings(domain.Destination{ID: domain.NewDestinationID(), Type: domain.DestinationType(b.Type)}, DestinationChange{
+		URL: b.URL, Name: b.Name, AuthType: b.AuthType, Headers: b.Headers,
+		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RetrySchedule: b.RetrySchedule,
+	})
+	if b.AuthToken != nil {
+		dst.AuthSecret = add.secrets.add(*b.AuthToken)
+	}
+	if b.SigningSecret != nil {
+		dst.SigningSecret = add.secrets.add(*b.SigningSecret)
+	} else if dst.Type == domain.Webhook {
+		add.made = newSigningSecret()
+		dst.SigningSecret = add.secrets.add(add.made)
+	}
+	add.cmd = domain.AddDestination{Delivery: delivery, Organisation: org, Destination: dst}
+
+	_, err := add.cmd.Decide(domain.Delivery{ID: "any", Organisation: org}, time.Time{}) // the rules, apart from any state
+	faults, err := faultsIn(err)
+	if err != nil {
+		return add, err
+	}
+	return add, invalid(merge(faults, s.settingFaults(dst.Type, b.URL, b.AuthToken, b.SigningSecret)))
+}
+
+// UpdateDestination changes a destination. A field that is absent keeps its value.
+func (s *Server) UpdateDestination(ctx context.Context, r UpdateDestinationRequestObject) (UpdateDestinationResponseObject, error) {
+	org, b := organisation(ctx), *r.Body
+	kept := secrets{}
+	var auth, signing domain.SecretID
+	if b.AuthToken != nil {
+		auth = kept.add(*b.AuthToken)
+	}
+	if b.SigningSecret != nil {
+		signing = kept.add(*b.SigningSecret)
+	}
+	cmd := domain.ChangeDestination{
+		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: org, Destination: domain.DestinationID(r.DestinationID),
+		Change: func(d domain.Destination) domain.Destination { return change(d, b, auth, signing) },
+	}
+	if err := s.checkChange(ctx, cmd, b); err != nil {
+		return nil, err
+	}
+	if err := s.keep(ctx, kept); err != nil {
+		return nil, err
+	}
+	o, err := s.execute(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.destination(ctx, o, cmd.Destination, false)
+	if err != nil {
+		return nil, err
+	}
+	return UpdateDestination200JSONResponse{Body: showDestination(d), Headers: UpdateDestination200ResponseHeaders{
+		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
+	}}, nil
+}
+
+// checkChange returns all that is wrong with a change, before its secrets are kept.
+func (s *Server) checkChange(ctx context.Context, cmd domain.ChangeDestination, b DestinationChange) error {
+	s.deliveries.Forget(cmd.Stream())
+	known, err := s.deliveries.Load(ctx, cmd.Stream())
+	if err != nil {
+		return err
+	}
+	_, err = cmd.Decide(known.State, time.Time{})
+	faults, err := faultsIn(err)
+	if err != nil {
+		return err
+	}
+	stands := known.State.Destinations[cmd.Destination].Type
+	return invalid(merge(faults, s.settingFaults(stands, b.URL, b.AuthToken, b.SigningSecret)))
+}
+
+// DeleteDestination ends a destination.
+func (s *Server) DeleteDestination(ctx context.Context, r DeleteDestinationRequestObject) (DeleteDestinationResponseObject, error) {
+	o, err := s.execute(ctx, domain.RemoveDestination{
+		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Destination: domain.DestinationID(r.DestinationID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.settle(ctx, o.Commit)
+	return DeleteDestination204Response{Headers: DeletedResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
+}
+
+// destination is like [Server.delivery], of a delivery's destination.
+func (s *Server) destination(ctx context.Context, o outcome, id domain.DestinationID, created bool) (projections.Destination, error) {
+	s.settle(ctx, o.Commit)
+	d, err := s.cfg.Views.Destination(ctx, o.State.ID, id)
+	switch {
+	case err == nil && d.Version >= o.Version:
+		return d, nil
+	case err != nil && !created && domain.KindOf(err) != domain.NotFound:
+		return d, err
+	case err != nil:
+		d.CreatedAt = o.Commit.RecordedAt
+	}
+	d.Destination, d.Delivery = o.State.Destinations[id], o.State.ID
+	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
+	return d, nil
+}
+
+// change returns d with what b gives, and with the secrets of those names if they are given.
+func change(d domain.Destination, b DestinationChange, auth, signing domain.SecretID) domain.Destination {
+	if b.Type != nil {
+		d.Type = domain.DestinationType(*b.Type)
+	}
+	d = settings(d, b)
+	if d.AuthType == domain.AuthNone {
+		d.AuthSecret = ""
+	}
+	if auth != "" {
+		d.AuthSecret = auth
+	}
+	if signing != "" {
+		d.SigningSecret = signing
+	}
+	return d
+}
+
+// settings returns d with the settings that b gives, but for its type and secrets.
+func settings(d domain.Destination, b DestinationChange) domain.Destination {
+	if b.URL != nil {
+		d.URL = *b.URL
+	}
+	if b.Name != nil {
+		d.Name = *b.Name
+	}
+	if b.AuthType != nil {
+		d.AuthType = domain.AuthType(*b.AuthType)
+	}
+	if b.Headers != nil {
+		d.Headers = *b.Headers
+	}
+	if b.TimeoutSeconds != nil {
+		d.TimeoutSeconds = *b.TimeoutSeconds
+	}
+	if b.MaxInFlight != nil {
+		d.MaxInFlight = *b.MaxInFlight
+	}
+	if b.RetrySchedule != nil {
+		d.RetrySchedule = make(domain.RetrySchedule, len(*b.RetrySchedule))
+		for i, seconds := range *b.RetrySchedule {
+			d.RetrySchedule[i] = time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
+		}
+	}
+	return d
+}
+
+// signingPrefix begins a signing secret (Standard Webhooks).
+const signingPrefix = "whsec_"
+
+// newSigningSecret returns a fresh signing secret.
+func newSigningSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return signingPrefix + base64.StdEncoding.EncodeToString(b[:])
+}
+
+// settingFaults returns what is wrong with settings that the domain does not see: secrets,
+// which events only name, and where a URL leads.
+func (s *Server) settingFaults(t domain.DestinationType, address, token, secret *string) (faults []domain.Fault) {
+	add := func(field, text string) { faults = append(faults, domain.Fault{Field: field, Error: text}) }
+	if token != nil && (!httpguts.ValidHeaderFieldValue(*token) || strings.TrimSpace(*token) != *token) {
+		add("auth_token", "must be text that a header can carry")
+	}
+	if secret != nil {
+		const least, most = 24, 64
+		text, ok := strings.CutPrefix(*secret, signingPrefix)
+		raw, err := base64.StdEncoding.DecodeString(text)
+		switch {
+		case t == domain.API:
+			add("signing_secret", "an api destination is pulled and nothing is signed")
+		case !ok || err != nil || len(raw) < least || len(raw) > most:
+			add("signing_secret", "must be whsec_ and the base64 of 24 to 64 bytes")
+		}
+	}
+	if address != nil && t == domain.Webhook {
+		if err := s.cfg.CheckURL(*address); err != nil {
+			add("url", err.Error())
+		}
+	}
+	return faults
+}
+
+// secrets are texts to be kept out of the log, by the names that events give them.
+type secrets map[domain.SecretID]string
+
+// add adds a text and returns its name.
+func (s secrets) add(text string) domain.SecretID {
+	id := domain.NewSecretID()
+	s[id] = text
+	return id
+}
+
+// keep puts secrets in the vault, where they must be before an event names them.
+func (s *Server) keep(ctx context.Context, all secrets) error {
+	for id, text := range all {
+		if err := s.cfg.Vault.Put(ctx, string(id), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showDestination returns a destination as the API shows it: without secrets.
+func showDestination(d projections.Destination) Destination {
+	shown := Destination{
+		ID: string(d.ID), DeliveryID: string(d.Delivery), Type: DestinationType(d.Type), URL: optional(d.URL), Name: optional(d.Name),
+		AuthType: optional(AuthType(d.AuthType)), TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight),
+		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason),
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+	}
+	if d.DisabledReason != "" {
+		shown.Status = DestinationStatusDisabled
+	}
+	if len(d.Headers) > 0 {
+		shown.Headers = &d.Headers
+	}
+	if len(d.RetrySchedule) > 0 {
+		waits := make(RetrySchedule, len(d.RetrySchedule))
+		for i, wait := range d.RetrySchedule {
+			waits[i] = wait.Seconds()
+		}
+		shown.RetrySchedule = &waits
+	}
+	return shown
+}

@@ -1,0 +1,199 @@
+package rest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// An item is one qualification of a request.
+type item struct {
+	index         int
+	company       domain.CompanyID
+	qualification domain.Qualification
+	fault         error // why it is rejected; nil: it is not
+}
+
+// newItem returns the qualification in raw, which must be valid JSON and is kept.
+func newItem(index int, raw []byte) *item {
+	it := &item{index: index}
+	if raw = bytes.TrimSpace(raw); raw[0] != '{' {
+		it.fault = invalid([]domain.Fault{{Field: "body", Error: "must be an object"}})
+		return it
+	}
+	faults := it.decode(raw)
+	company, err := it.qualification.Check()
+	more, err := faultsIn(err)
+	it.company = company
+	if it.fault = err; err == nil {
+		it.fault = invalid(merge(faults, more))
+	}
+	return it
+}
+
+// decode takes the fields of a qualification and returns what is wrong with their form. Case
+// tells fields apart, and none may be there twice: what was looked at is what is kept.
+func (it *item) decode(raw []byte) (faults []domain.Fault) {
+	q := &it.qualification
+	add := func(field, text string) { faults = append(faults, domain.Fault{Field: field, Error: text}) }
+	var seen [4]bool
+	once := func(n int, field string) {
+		if seen[n] {
+			add(field, "is given more than once")
+		}
+		seen[n] = true
+	}
+	for name, value := range members(raw) {
+		switch name {
+		case "company":
+			once(0, name)
+			q.Company = value
+		case "prospects":
+			once(1, name)
+			q.Prospects = value
+		case "qualification_score":
+			once(2, name)
+			if json.Unmarshal(value, &q.Score) != nil {
+				add(name, "must be a whole number from 0 to 100")
+			}
+		case "match_reasons":
+			once(3, name)
+			if json.Unmarshal(value, &q.MatchReasons) != nil {
+				add(name, "must be a list of texts")
+			}
+		default:
+			add(name, "is not a known field")
+		}
+	}
+	return faults
+}
+
+// rejected says why the item is.
+func (it *item) rejected() QualificationResult {
+	return QualificationResult{
+		Index: it.index, CompanyID: optional(string(it.company)), Outcome: Rejected, Error: itemError(newRefusal(it.fault)),
+	}
+}
+
+// itemError returns a refusal as it is shown of an item.
+func itemError(r *refusal) *ItemError {
+	e := &ItemError{Code: ItemErrorCode(r.code), Message: r.message}
+	if r.details != nil {
+		errs := make([]ValidationError, len(r.details.Faults))
+		for i, f := range r.details.Faults {
+			errs[i] = ValidationError{Field: f.Field, Error: f.Error}
+			if f.Provided != nil {
+				errs[i].Provided = &f.Provided
+			}
+		}
+		e.Details = &ProblemDetails{ValidationErrors: &errs}
+	}
+	return e
+}
+
+// reportItem logs a fault of ours that hit one item.
+func (s *Server) reportItem(ctx context.Context, j *job) {
+	s.cfg.Log.LogAttrs(ctx, slog.LevelError, "qualification rejected", slog.String("request", requestFrom(ctx).id),
+		slog.Int("index", j.item.index), slog.Any("error", j.outcome.Err))
+}
+
+// results are the answer with what came of each item. They are kept as the JSON that they
+// become, however many there are.
+type results struct {
+	items                          []byte
+	accepted, duplicates, rejected int
+	position                       eventstore.Position
+}
+
+// add adds a result.
+func (r *results) add(result QualificationResult) error {
+	switch result.Outcome {
+	case Accepted:
+		r.accepted++
+	case Duplicate:
+		r.duplicates++
+	case Rejected:
+		r.rejected++
+	}
+	b, err := json.Marshal(result)
+	if len(r.items) > 0 {
+		r.items = append(r.items, ',')
+	}
+	r.items = append(r.items, b...)
+	return err
+}
+
+// VisitQualifyCompaniesResponse writes the answer.
+func (r *results) VisitQualifyCompaniesResponse(w http.ResponseWriter) error {
+	b := strconv.AppendInt([]byte(`{"accepted":`), int64(r.accepted), 10)
+	b = strconv.AppendInt(append(b, `,"duplicates":`...), int64(r.duplicates), 10)
+	b = strconv.AppendInt(append(b, `,"disqualified":0,"rejected":`...), int64(r.rejected), 10)
+	b = append(b, `,"items":[`...)
+	w.Header().Set("Content-Type", jsonType)
+	if r.position != 0 {
+		w.Header().Set("Ledger-Position", strconv.FormatInt(int64(r.position), 10))
+	}
+	w.WriteHeader(http.StatusOK)
+	if len(r.items) < 64<<10 {
+		_, err := w.Write(append(append(b, r.items...), "]}\n"...))
+		return err
+	}
+	_, err1 := w.Write(b)
+	_, err2 := w.Write(r.items)
+	_, err3 := w.Write([]byte("]}\n"))
+	return errors.Join(err1, err2, err3)
+}
+
+// maxLine is the length of a line of a stream.
+const maxLine = 1 << 20
+
+// errLongLine is returned for a line that is too long. Reading goes on after it.
+var errLongLine = errors.New("line too long")
+
+// longLine is what such a line's item is rejected for.
+var longLine = &refusal{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "the line is longer than 1 MiB"}
+
+// A lineReader reads lines that are not blank.
+type lineReader struct{ r *bufio.Reader }
+
+// newLineReader returns a reader of r's lines.
+func newLineReader(r io.Reader) lineReader {
+	return lineReader{bufio.NewReaderSize(r, maxLine+len("\r\n"))}
+}
+
+// next returns the next line, which holds until the call after it, or io.EOF.
+func (l lineReader) next() ([]byte, error) {
+	for {
+		line, err := l.r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, l.skip()
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 && (err == nil || errors.Is(err, io.EOF)) {
+			return line, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// skip reads to the end of a line that is too long, and returns errLongLine.
+func (l lineReader) skip() error {
+	for {
+		switch _, err := l.r.ReadSlice('\n'); {
+		case err == nil || errors.Is(err, io.EOF):
+			return errLongLine
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		}
+	}
+}

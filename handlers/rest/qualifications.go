@@ -1,0 +1,290 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// Bounds of a chunk of qualifications, which is decided on one read and committed in one go.
+const (
+	chunkPlans = 500     // hand-overs
+	chunkBytes = 4 << 20 // of items, so that a stream of long ones takes no more memory
+)
+
+// QualifyCompanies hands companies over: of one object, of an array, or of a stream of lines.
+func (s *Server) QualifyCompanies(ctx context.Context, r QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error) {
+	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID}
+	if err := h.load(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.Body != nil {
+		err = h.lines(ctx, r.Body)
+	} else {
+		err = h.document(ctx, r.JSONBody.union)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &h.results, nil
+}
+
+// A handOver is a request to hand companies over.
+type handOver struct {
+	*Server
+	organisation domain.OrganisationID
+	id           string    // of a delivery or of a prospect search
+	targets      []*target // the deliveries that it names
+	results      results
+}
+
+// A target is a delivery to hand companies over under, as it is known.
+type target struct {
+	stream string
+	eventstore.Known[domain.Delivery]
+}
+
+// load finds the targets. It fails with a NotFound error when there is none.
+func (h *handOver) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Patience)
+	defer cancel()
+	h.targets = nil
+	if strings.HasPrefix(h.id, "dcf_") { // nothing need be read that is not in the cache
+		if err := h.add(ctx, domain.DeliveryID(h.id)); err != nil || len(h.targets) > 0 {
+			return err
+		}
+	}
+	ids, err := h.cfg.Views.DeliveriesOf(ctx, h.organisation, h.id)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := h.add(ctx, id); err != nil {
+			return err
+		}
+	}
+	if len(h.targets) == 0 {
+		return domain.Errorf(domain.NotFound, "PROSPECT_SEARCH_NOT_FOUND", "there is no prospect search or delivery %s", h.id)
+	}
+	return nil
+}
+
+// add adds the delivery of that ID to the targets, if it exists.
+func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
+	stream := domain.DeliveryStream(id)
+	known, err := h.deliveries.Load(ctx, stream)
+	if err == nil && known.State.Exists(h.organisation) {
+		h.targets = append(h.targets, &target{stream, known})
+	}
+	return err
+}
+
+// document hands over what a JSON document contains. A single object that is not valid is an
+// error, as nothing else could be accepted.
+func (h *handOver) document(ctx context.Context, body []byte) error {
+	if !json.Valid(body) || !utf8.Valid(body) {
+		return notJSON
+	}
+	body = bytes.TrimSpace(body)
+	switch body[0] {
+	case '{':
+		it := newItem(0, body)
+		if it.fault != nil {
+			return it.fault
+		}
+		return h.commit(ctx, []*item{it})
+	case '[':
+		var c chunk
+		n := 0
+		for raw := range elements(body) {
+			c.add(newItem(n, raw), len(raw))
+			if n++; c.full(len(h.targets)) {
+				if err := h.commit(ctx, c.take()); err != nil {
+					return err
+				}
+			}
+		}
+		return h.commit(ctx, c.take())
+	}
+	return invalid([]domain.Fault{{Field: "body", Error: "must be an object or a list of objects"}})
+}
+
+// lines hands over what a stream of lines contains, chunk by chunk.
+func (h *handOver) lines(ctx context.Context, body io.Reader) error {
+	var c chunk
+	reader := newLineReader(body)
+	for n := 0; ; n++ {
+		line, err := reader.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return h.commit(ctx, c.take())
+		case errors.Is(err, errLongLine):
+			c.add(&item{index: n, fault: longLine}, 0)
+		case err != nil:
+			return unreadable(err)
+		case !json.Valid(line) || !utf8.Valid(line):
+			c.add(&item{index: n, fault: notJSON}, 0)
+		default:
+			c.add(newItem(n, bytes.Clone(line)), len(line))
+		}
+		if c.full(len(h.targets)) {
+			if err := h.commit(ctx, c.take()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A chunk gathers items to be committed in one go.
+type chunk struct {
+	items []*item
+	bytes int
+}
+
+// add adds an item of that size.
+func (c *chunk) add(it *item, size int) {
+	c.items = append(c.items, it)
+	c.bytes += size
+}
+
+// full reports whether the chunk is to be committed under so many deliveries.
+func (c *chunk) full(targets int) bool {
+	return len(c.items)*targets >= chunkPlans || c.bytes >= chunkBytes
+}
+
+// take empties the chunk and returns what was in it.
+func (c *chunk) take() []*item {
+	items := c.items
+	*c = chunk{}
+	return items
+}
+
+// A job is an item under one delivery.
+type job struct {
+	item    *item
+	target  int // its place among the targets
+	outcome eventstore.Outcome[domain.HandOver]
+}
+
+// maxTries bounds how often a chunk is planned. Each time a delivery had changed meanwhile.
+const maxTries = 10
+
+// commit hands items over under every target, and enters the results.
+func (h *handOver) commit(ctx context.Context, items []*item) error {
+	jobs := make([]*job, 0, len(items)*len(h.targets))
+	for _, it := range items {
+		if it.fault != nil {
+			continue
+		}
+		for t := range h.targets {
+			jobs = append(jobs, &job{item: it, target: t})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Patience)
+	defer cancel()
+	for try, todo := 1, jobs; len(todo) > 0; try++ {
+		var err error
+		if todo, err = h.try(ctx, todo); err != nil {
+			return err
+		}
+		if len(todo) == 0 {
+			break
+		}
+		if try == maxTries {
+			return todo[0].outcome.Err
+		}
+		if err := h.reload(ctx); err != nil {
+			return err
+		}
+	}
+	return h.enter(ctx, items, jobs)
+}
+
+// try executes jobs and returns those whose delivery had changed meanwhile. It fails when the
+// database is away.
+func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err error) {
+	plans := make([]eventstore.Plan[domain.HandOver, domain.Event], len(jobs))
+	for i, j := range jobs {
+		t := h.targets[j.target]
+		plans[i].Command = domain.QualifyCompany{
+			ID: domain.NewHandOverID(), Delivery: t.State, CompanyID: j.item.company, Qualification: j.item.qualification,
+		}
+		plans[i].Guard = eventstore.Guard{Stream: t.stream, Version: t.Version}
+	}
+	for i, o := range eventstore.ExecuteEach(ctx, h.cfg.Store, plans) {
+		j := jobs[i]
+		j.outcome = o
+		if c, ok := errors.AsType[*eventstore.ConflictError](o.Err); ok && c.Stream == plans[i].Guard.Stream {
+			again = append(again, j)
+		} else if o.Err != nil && eventstore.IsUnavailable(o.Err) {
+			return nil, o.Err
+		}
+	}
+	return again, nil
+}
+
+// reload reads the targets again. One that was deleted meanwhile is an error: the caller did
+// not mean it, and what was handed over under it stands.
+func (h *handOver) reload(ctx context.Context) error {
+	for _, t := range h.targets {
+		h.deliveries.Forget(t.stream)
+		known, err := h.deliveries.Load(ctx, t.stream)
+		if err != nil {
+			return err
+		}
+		if !known.State.Exists(h.organisation) {
+			return domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s any more", t.State.ID)
+		}
+		t.Known = known
+	}
+	return nil
+}
+
+// enter adds what came of items, whose jobs stand in the same order, to the results.
+func (h *handOver) enter(ctx context.Context, items []*item, jobs []*job) error {
+	for _, it := range items {
+		if it.fault != nil {
+			if err := h.results.add(it.rejected()); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, j := range jobs[:len(h.targets)] {
+			result := j.result()
+			if len(h.targets) > 1 {
+				result.DeliveryConfigurationID = optional(string(h.targets[j.target].State.ID))
+			}
+			if err := h.results.add(result); err != nil {
+				return err
+			}
+			h.results.position = max(h.results.position, j.outcome.Commit.Position)
+			if j.outcome.Err != nil {
+				h.reportItem(ctx, j)
+			}
+		}
+		jobs = jobs[len(h.targets):]
+	}
+	return nil
+}
+
+// result says what came of a job.
+func (j *job) result() QualificationResult {
+	r := QualificationResult{Index: j.item.index, CompanyID: optional(string(j.item.company))}
+	switch {
+	case j.outcome.Err != nil:
+		r.Outcome, r.Error = Rejected, itemError(newRefusal(j.outcome.Err))
+	case j.outcome.Commit.Position != 0:
+		r.Outcome, r.DeliveryID = Accepted, optional(string(j.outcome.State.ID))
+	default:
+		r.Outcome, r.DeliveryID = Duplicate, optional(string(j.outcome.State.ID))
+	}
+	return r
+}

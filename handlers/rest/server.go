@@ -1,0 +1,181 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// A Vault keeps secrets out of the log.
+type Vault interface {
+	// Put keeps secret under id, a fresh one, before any event names it.
+	Put(ctx context.Context, id, secret string) error
+}
+
+// Config says what a server stands on.
+type Config struct {
+	// Store is the log that commands go to. Required.
+	Store *eventstore.Store
+
+	// Views answer the reading requests. Whether a reader sees what it has just written
+	// depends on the "deliveries" follower, in this or another process: a write waits for
+	// it, but for two seconds at most. Required.
+	Views *projections.Views
+
+	// Keys tell who is calling. Required.
+	Keys *apikey.Keys
+
+	// Vault gets the secrets of destinations: auth tokens as they are, signing secrets
+	// with their prefix whsec_. Required.
+	Vault Vault
+
+	// CheckURL refuses addresses that webhooks must not go to. Its error is shown to the
+	// caller as the fault of the field url. Default: every address is accepted.
+	CheckURL func(rawURL string) error
+
+	// Ready is asked at each /readyz, and must return soon. Default: always ready.
+	Ready func(ctx context.Context) ReadyReport
+
+	// Metrics gets the server's metrics, and is what /metrics shows. Default: a registry
+	// of its own.
+	Metrics *prometheus.Registry
+
+	// Log gets a line for each request. Default: nothing is logged.
+	Log *slog.Logger
+
+	// Patience bounds the work on the database that a request causes, or each chunk of a
+	// long one. After it the answer is 503. Default 5 s.
+	Patience time.Duration
+}
+
+// Bounds of a connection.
+const (
+	headerTimeout = 5 * time.Second   // for the request's header
+	readTimeout   = 30 * time.Second  // for the whole request; for each part of a streamed one
+	writeTimeout  = 60 * time.Second  // from the header's end to the answer's; likewise
+	idleTimeout   = 120 * time.Second // between requests
+	maxHeader     = 64 << 10
+)
+
+// cachedDeliveries is how many deliveries' states are kept for qualifications.
+const cachedDeliveries = 10_000
+
+// A Server answers the API's requests. It is safe for concurrent use.
+type Server struct {
+	cfg        Config
+	contract   *contract
+	deliveries *eventstore.Cache[domain.Delivery, domain.Event]
+	echo       *echo.Echo
+	metrics    metrics
+	now        func() time.Time
+}
+
+// New returns a server. It fails when cfg lacks what is required.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil {
+		return nil, errors.New("make server: Store, Views, Keys and Vault are required")
+	}
+	if cfg.CheckURL == nil {
+		cfg.CheckURL = func(string) error { return nil }
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func(context.Context) ReadyReport { return ReadyReport{} }
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 5 * time.Second
+	}
+	contract, err := loadContract(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("make server: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, contract: contract, metrics: newMetrics(), now: time.Now,
+		deliveries: eventstore.NewCache[domain.Delivery, domain.Event](cfg.Store, cachedDeliveries),
+	}
+	if err := s.metrics.register(cfg.Metrics); err != nil {
+		return nil, fmt.Errorf("make server: %w", err)
+	}
+	s.echo = s.routes()
+	return s, nil
+}
+
+// routes returns the router with the contract's routes.
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.JSONSerializer = bodies{}
+	e.HTTPErrorHandler = func(err error, c echo.Context) { s.refuse(c, err) }
+	e.Use(s.observe, s.recover, s.compress, s.authenticate, s.validate)
+	r := router{e}
+	RegisterHandlers(r, NewStrictHandler(s, nil))
+	s.addStatus(r)
+	return e
+}
+
+// A router answers HEAD wherever it answers GET.
+type router struct{ *echo.Echo }
+
+// GET adds a route.
+func (r router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	r.HEAD(path, h, m...)
+	return r.Echo.GET(path, h, m...)
+}
+
+// ServeHTTP answers a request. A final slash makes no difference.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path := r.URL.Path; len(path) > 1 && strings.HasSuffix(path, "/") {
+		u := *r.URL
+		u.Path, u.RawPath = strings.TrimSuffix(path, "/"), strings.TrimSuffix(u.RawPath, "/")
+		request := *r
+		request.URL = &u
+		r = &request
+	}
+	s.echo.ServeHTTP(w, r)
+}
+
+// Serve answers requests on l until ctx is done. Then it accepts no more, lets those under
+// way end, for at most grace, and returns nil.
+func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(l) }()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		_ = server.Close()
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/labstack/echo/v4"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// maxBody is the size of a body that is not streamed.
+const maxBody = 10 << 20
+
+// Media types of bodies.
+const (
+	jsonType   = "application/json"
+	ndjsonType = "application/x-ndjson"
+)
+
+// judgedSingly is the operation whose body is judged item by item, by its handler.
+const judgedSingly = "qualifyCompanies"
+
+// validate holds a request against the contract: all that is wrong with it is told at once.
+// What the handler gets is the very value that was validated.
+func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		op := s.contract.operation(r.Method, c.Path())
+		if op == nil || op.open {
+			return next(c)
+		}
+		if path := r.URL.Path; !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
+			return echo.ErrNotFound // no ID has such characters, and the database takes none of them
+		}
+		if err := op.checkQuery(r); err != nil {
+			return err
+		}
+		mediaType, err := op.mediaType(r)
+		if err != nil {
+			return err
+		}
+		switch {
+		case mediaType == ndjsonType:
+			r.Body = &patientBody{ReadCloser: r.Body, conn: http.NewResponseController(c.Response()), now: s.now}
+		case mediaType != "":
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
+		}
+		if op.id == judgedSingly { // and bounds its work on the database itself
+			return next(c)
+		}
+		if mediaType != "" {
+			if err := s.checkBody(op, op.bodies[mediaType], r); err != nil {
+				return err
+			}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Patience)
+		defer cancel()
+		c.SetRequest(r.WithContext(ctx))
+		return next(c)
+	}
+}
+
+// checkQuery returns all that is wrong with the request's query, and enters defaults in it.
+func (op *operation) checkQuery(r *http.Request) error {
+	if len(op.query) == 0 {
+		return nil
+	}
+	query := r.URL.Query()
+	input := &openapi3filter.RequestValidationInput{
+		Request: r, QueryParams: query, Options: &openapi3filter.Options{MultiError: true},
+	}
+	var faults []domain.Fault
+	for _, p := range op.query {
+		if given := query[p.Name]; len(given) > 1 {
+			faults = append(faults, domain.Fault{Field: p.Name, Error: "is given more than once"})
+		} else if err := openapi3filter.ValidateParameter(r.Context(), input, p); err != nil {
+			faults = append(faults, queryFault(p, query.Get(p.Name), err))
+		}
+	}
+	return invalid(faults)
+}
+
+// mediaType returns the type of the request's body, "" when the operation takes none.
+func (op *operation) mediaType(r *http.Request) (string, error) {
+	if len(op.bodies) == 0 {
+		return "", nil
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	encoding := r.Header.Get(echo.HeaderContentEncoding)
+	if op.bodies[mediaType] == nil || err != nil || encoding != "" && encoding != "identity" {
+		return "", &refusal{
+			status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE",
+			message: "the body must be " + jsonType + ", not encoded; where a stream is taken also " + ndjsonType,
+		}
+	}
+	r.Header.Set(echo.HeaderContentType, mediaType) // in the form that the generated code compares
+	return mediaType, nil
+}
+
+// checkBody returns all that is wrong with the request's body: what the schema says and, for
+// operations that have a check of their own, what that says of the rest.
+func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Request) error {
+	data, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	var value any
+	if !utf8.Valid(data) || json.Unmarshal(data, &value) != nil {
+		return notJSON
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return invalid([]domain.Fault{{Field: "body", Error: "must be an object"}})
+	}
+
+	faults := unknownFields(schema, object)
+	if err := schema.VisitJSON(object, openapi3.VisitAsRequest(), openapi3.MultiErrors()); err != nil {
+		faults = append(faults, bodyFaults(err)...)
+	}
+	if len(faults) == 0 {
+		r.Body = validBody{ReadCloser: http.NoBody, value: object}
+		return nil
+	}
+	if check := s.checks()[op.id]; check != nil {
+		more, err := faultsIn(check(without(object, faults)))
+		if err != nil {
+			return err
+		}
+		faults = merge(faults, more)
+	}
+	return invalid(faults)
+}
+
+// notJSON is returned for a body that cannot be parsed.
+var notJSON = &refusal{status: http.StatusBadRequest, code: "INVALID_JSON", message: "the body is not valid JSON"}
+
+// readBody returns the request's whole body.
+func readBody(r *http.Request) ([]byte, error) {
+	data := make([]byte, 0, max(512, min(r.ContentLength+1, maxBody)))
+	for {
+		n, err := r.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case err != nil:
+			return nil, unreadable(err)
+		case len(data) == cap(data):
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
+// unreadable returns what err, of reading a body, is to the caller. It is never a fault of
+// the database, which a lost connection may look like.
+func unreadable(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	return &refusal{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: "the body could not be read to its end"}
+}
+
+// A validBody is a body that was validated. The generated code takes its value instead of
+// decoding it a second time, with other rules.
+type validBody struct {
+	io.ReadCloser
+	value any
+}
+
+// ValidatedValue returns the value.
+func (b validBody) ValidatedValue() any { return b.value }
+
+// A patientBody may be sent for as long as it keeps coming.
+type patientBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+	now  func() time.Time
+}
+
+// Read reads the next part, and gives the caller time for one more and for the answer.
+func (b *patientBody) Read(p []byte) (int, error) {
+	now := b.now()
+	_ = b.conn.SetReadDeadline(now.Add(readTimeout)) // not every writer has deadlines
+	_ = b.conn.SetWriteDeadline(now.Add(readTimeout + writeTimeout))
+	return b.ReadCloser.Read(p)
+}
+
+// bodies is how the generated code reads a body that was not validated: as it is.
+type bodies struct{ echo.DefaultJSONSerializer }
+
+// Deserialize reads the request's body into i.
+func (b bodies) Deserialize(c echo.Context, i any) error {
+	body, ok := i.(*QualifyCompaniesJSONRequestBody)
+	if !ok {
+		return b.DefaultJSONSerializer.Deserialize(c, i)
+	}
+	var err error
+	body.union, err = readBody(c.Request())
+	return err
+}
