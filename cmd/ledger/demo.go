@@ -36,8 +36,9 @@ const (
 
 // A demo feeds sample companies to the ledger and shows what its webhooks do.
 type demo struct {
-	out    io.Writer
-	apiKey string
+	out     io.Writer
+	apiKey  string
+	keyHint string // shell words that give the key, which is not shown again
 
 	mu       sync.Mutex
 	settled  map[string]bool // by company: delivered or failed
@@ -47,8 +48,8 @@ type demo struct {
 }
 
 // newDemo returns a demonstration that is shown on out.
-func newDemo(out io.Writer, apiKey string) *demo {
-	return &demo{out: out, apiKey: apiKey, settled: map[string]bool{}, all: make(chan struct{})}
+func newDemo(out io.Writer, apiKey, keyHint string) *demo {
+	return &demo{out: out, apiKey: apiKey, keyHint: keyHint, settled: map[string]bool{}, all: make(chan struct{})}
 }
 
 // run makes a delivery to a receiver of its own at the ledger that answers at base, feeds the
@@ -194,13 +195,13 @@ func (d *demo) summarise(base, delivery string, took time.Duration) {
 
 Try next, while this keeps running:
 
-  export KEY=%s
+  KEY=%s
   curl -H "Authorization: Bearer $KEY" '%s/api/v1/deliveries/%s'
   curl -H "Authorization: Bearer $KEY" '%[6]s/api/v1/deliveries/%[7]s/companies?limit=2'
   curl -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' '%[6]s/api/v1/deliveries/%[7]s/qualifications' \
     -d '{"company":{"id":"comp_mine","name":"My Company"},"qualification_score":90,"match_reasons":["I said so"]}'
 
-`, len(d.settled), took.Seconds(), d.attempts, d.failures, d.apiKey, base, delivery)
+`, len(d.settled), took.Seconds(), d.attempts, d.failures, d.keyHint, base, delivery)
 }
 
 // startReceiver starts a receiver on loopback that runs until ctx is done, and returns its

@@ -79,7 +79,11 @@ func (v *devVerb) serve(ctx context.Context, w world, pool *pgxpool.Pool, key va
 	defer cancel(nil)
 	var d *demo
 	if v.Demo {
-		d = newDemo(w.out, apiKey)
+		keyHint := "$(cat '" + filepath.Join(v.DataDir, "api-key") + "')"
+		if v.DevAPIKey != "" {
+			keyHint = "$LEDGER_DEV_API_KEY"
+		}
+		d = newDemo(w.out, apiKey, keyHint)
 		e.observe = d.observe
 		if len(e.RetrySchedule) == 0 {
 			e.RetrySchedule = demoRetries

@@ -78,12 +78,12 @@ type answer struct {
 
 // send makes one request, with the endpoint's time limit over all of it. It never fails:
 // whatever goes wrong is an answer.
-func (s *Sender) send(ctx context.Context, ep endpoint, r request) answer {
+func (s *Sender) send(ctx context.Context, ep endpoint, r request) (a answer) {
 	timeout := time.Duration(ep.TimeoutSeconds) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	a := answer{startedAt: time.Now()}
+	a.startedAt = time.Now()
 	defer func() { a.took = time.Since(a.startedAt) }()
 	req, err := s.newRequest(ctx, ep, r, a.startedAt)
 	if err != nil {
