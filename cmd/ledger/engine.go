@@ -109,6 +109,7 @@ func (e *engine) run(ctx context.Context) error {
 		}
 		return err
 	})
+	e.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()))
 	if e.listening != nil {
 		e.listening(listener.Addr())
 	}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+// load sends qualifications from several callers until it is stopped, and keeps which of them
+// were acknowledged.
+type load struct {
+	client   client
+	delivery string
+	next     atomic.Int64
+	stop     context.CancelFunc
+	callers  sync.WaitGroup
+
+	mu          sync.Mutex
+	acked       []string
+	unavailable int // answers of 503, all with Retry-After
+	odd         []string
+}
+
+// startLoad begins to send from n callers.
+func startLoad(t testing.TB, c client, delivery string, n int) *load {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &load{client: c, delivery: delivery, stop: cancel}
+	for range n {
+		l.callers.Go(func() {
+			for ctx.Err() == nil {
+				l.send(ctx, fmt.Sprintf("comp_%06d", l.next.Add(1)))
+			}
+		})
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// end stops the callers.
+func (l *load) end() {
+	l.stop()
+	l.callers.Wait()
+}
+
+// send sends one company and notes the answer.
+func (l *load) send(ctx context.Context, company string) {
+	status, header, body, err := l.client.do(ctx, http.MethodPost,
+		"/api/v1/deliveries/"+l.delivery+"/qualifications", "application/json", qualification(company))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil: // the process was killed: no answer, no promise
+	case status == http.StatusOK:
+		l.acked = append(l.acked, company)
+	case status == http.StatusServiceUnavailable && header.Get("Retry-After") != "":
+		l.unavailable++
+	default:
+		l.odd = append(l.odd, fmt.Sprintf("%d %s", status, body))
+	}
+}
+
+// report returns what was acknowledged, the number of 503s, and answers that should not be.
+func (l *load) report() (acked []string, unavailable int, odd []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.acked), l.unavailable, slices.Clone(l.odd)
+}
+
+// awaitAcks waits until n companies were acknowledged.
+func (l *load) awaitAcks(t testing.TB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		acked, _, _ := l.report()
+		return len(acked) >= n
+	}, patience, 5*time.Millisecond, "the ledger takes nothing in")
+}
+
+// unrecorded returns how many of the webhook-ids have no outcome in the log.
+func unrecorded(t testing.TB, pool *pgxpool.Pool, ids []string) int {
+	t.Helper()
+	const query = `SELECT count(*) FROM unnest($1::text[]) id WHERE NOT EXISTS (SELECT FROM events WHERE stream = 'dispatch/' || id)`
+	rows, _ := pool.Query(t.Context(), query, ids)
+	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	require.NoError(t, err)
+	return n
+}
+
+// settle waits until nothing is owed any more, and checks that each acknowledged company is in
+// the feed once, reached the receiver, and that the log is sound.
+func settle(t testing.TB, c client, database, delivery string, s *sink, acked []string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		n := c.counts(t, delivery)
+		return n["pending"]+n["retrying"]+n["held"] == 0 && n["delivered"] >= len(acked)
+	}, patience, 100*time.Millisecond, "something is still owed")
+	pulled := c.pull(t, delivery, "100")
+	slices.Sort(pulled)
+	require.Equal(t, slices.Compact(slices.Clone(pulled)), pulled, "the feed shows a company twice")
+	for _, company := range acked {
+		_, found := slices.BinarySearch(pulled, company)
+		require.True(t, found, "%s was acknowledged, but is not in the feed", company)
+		require.Positive(t, s.got(company), "%s was acknowledged, but not delivered", company)
+	}
+	out, errs, err := ledger(t, "verify", "--database-url", database)
+	require.NoError(t, err, out+errs)
+}
+
+func TestProcessKilledAtRandomInstantsLosesNothing(t *testing.T) {
+	t.Parallel()
+	const kills = 20
+	database, key := testdb.URL(t), encryptionKey()
+	apiKey := newKey(t, database)
+	pool, err := pgxpool.New(t.Context(), database)
+	require.NoError(t, err)
+	defer pool.Close()
+	s := &sink{}
+	receiver := httptest.NewServer(s)
+	defer receiver.Close()
+
+	var running atomic.Pointer[process]
+	running.Store(serve(t, database, key))
+	c := client{key: apiKey, base: func() string { return running.Load().base }}
+	delivery := c.delivery(t, receiver.URL)
+	l := startLoad(t, c, delivery, 8)
+	underWay := 0
+	for range kills {
+		acked, _, _ := l.report()
+		l.awaitAcks(t, len(acked)+1+rand.IntN(200))
+		running.Load().kill()
+		underWay += unrecorded(t, pool, s.seen())
+		running.Store(serve(t, database, key))
+	}
+	l.end()
+
+	acked, _, odd := l.report()
+	require.Empty(t, odd)
+	settle(t, c, database, delivery, s, acked)
+	require.LessOrEqual(t, s.repeats(), underWay, "more was repeated than was under way at the kills")
+	t.Logf("%d acknowledged, %d repeated of %d under way at %d kills", len(acked), s.repeats(), underWay, kills)
+}
+
+func TestDatabaseKilledUnderLoadIsAnsweredWith503AndLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := testdb.NewServer(t)
+	database, key := testdb.URLOn(t, server), encryptionKey()
+	apiKey := newKey(t, database)
+	s := &sink{}
+	receiver := httptest.NewServer(s)
+	defer receiver.Close()
+	p := serve(t, database, key)
+	c := client{key: apiKey, base: func() string { return p.base }}
+	delivery := c.delivery(t, receiver.URL)
+	l := startLoad(t, c, delivery, 8)
+
+	for round := range 3 {
+		acked, _, _ := l.report()
+		l.awaitAcks(t, len(acked)+200)
+		require.NoError(t, server.Kill(t.Context()))
+		require.Eventually(t, func() bool {
+			_, unavailable, _ := l.report()
+			return unavailable > round
+		}, patience, 5*time.Millisecond, "no 503 while the database is away")
+		require.NoError(t, server.Restart(t.Context()))
+		acked, _, _ = l.report()
+		l.awaitAcks(t, len(acked)+200)
+	}
+	l.end()
+
+	acked, _, odd := l.report()
+	require.Empty(t, odd)
+	settle(t, c, database, delivery, s, acked)
+	require.NoError(t, p.stop(t))
+}
+
+func TestOneOfTwoProcessesKilledTheOtherGoesOn(t *testing.T) {
+	t.Parallel()
+	database, key := testdb.URL(t), encryptionKey()
+	apiKey := newKey(t, database)
+	s := &sink{}
+	receiver := httptest.NewServer(s)
+	defer receiver.Close()
+	first, second := serve(t, database, key), serve(t, database, key)
+	c := client{key: apiKey, base: func() string { return second.base }}
+	delivery := c.delivery(t, receiver.URL)
+	l := startLoad(t, c, delivery, 4)
+	l.awaitAcks(t, 300)
+	require.Zero(t, s.repeats(), "the two did something twice")
+
+	first.kill()
+	acked, _, _ := l.report()
+	company := acked[len(acked)-1]
+	began := time.Now()
+	l.awaitAcks(t, len(acked)+100)
+	require.Eventually(t, func() bool {
+		acked, _, _ := l.report()
+		return s.got(acked[len(acked)/2]) > 0 && s.got(company) > 0
+	}, patience, 5*time.Millisecond)
+	t.Logf("deliveries went on within %s", time.Since(began))
+	l.end()
+	acked, _, odd := l.report()
+	require.Empty(t, odd)
+	settle(t, c, database, delivery, s, acked)
+}

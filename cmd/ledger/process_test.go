@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/eventstore/vault"
+)
+
+// asLedger makes this test binary be the ledger.
+const asLedger = "LEDGER_TEST_AS_LEDGER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLedger) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// patience bounds whatever a test waits for.
+const patience = 60 * time.Second
+
+// ledger runs a verb as a process of its own, to its end, and returns what it printed.
+func ledger(t testing.TB, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asLedger+"=1")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// A process is a ledger that serves.
+type process struct {
+	cmd  *exec.Cmd
+	base string // URL of its API
+	done chan struct{}
+	err  error // how it ended; to be read when done
+
+	mu    sync.Mutex
+	lines bytes.Buffer // that it printed
+}
+
+// serve starts ledger serve on a database, with private destinations allowed, and returns when
+// it takes requests. It is killed with the test, if it still runs then.
+func serve(t testing.TB, database, encryptionKey string, args ...string) *process {
+	t.Helper()
+	return start(t, append([]string{
+		"serve", "--database-url", database, "--encryption-key", encryptionKey,
+		"--listen", "127.0.0.1:0", "--allow-private-destinations", "--log-format", "json",
+	}, args...)...)
+}
+
+// start starts a verb that serves.
+func start(t testing.TB, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), asLedger+"=1")
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.cmd.Stderr = p.cmd.Stdout
+	require.NoError(t, p.cmd.Start())
+	address := make(chan string, 1)
+	go func() {
+		defer close(p.done)
+		p.read(out, address)
+		p.err = p.cmd.Wait()
+	}()
+	t.Cleanup(p.kill)
+	select {
+	case p.base = <-address:
+	case <-p.done:
+		require.FailNow(t, "the ledger ended at once", p.printed())
+	case <-time.After(patience):
+		require.FailNow(t, "the ledger does not answer", p.printed())
+	}
+	return p
+}
+
+// read collects what the process prints, and sends the address of its API once it is told.
+func (p *process) read(out io.Reader, address chan<- string) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.lines.Write(lines.Bytes())
+		p.lines.WriteByte('\n')
+		p.mu.Unlock()
+		var line struct{ Msg, Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			address <- "http://" + line.Address
+		}
+		if _, rest, ok := strings.Cut(lines.Text(), "The ledger answers at "); ok {
+			url, _, _ := strings.Cut(rest, ". ")
+			address <- url
+		}
+	}
+}
+
+// printed returns what the process has printed so far.
+func (p *process) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lines.String()
+}
+
+// kill ends the process with SIGKILL, if it still runs.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.done
+}
+
+// stop asks the process to end, and returns how it did.
+func (p *process) stop(t testing.TB) error {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(patience):
+		require.FailNow(t, "the ledger does not stop", p.printed())
+		return nil
+	}
+}
+
+// encryptionKey returns a key for a test's secrets.
+func encryptionKey() string { return vault.NewKeyText() }
+
+// newKey returns an API key of all scopes, made by the program itself.
+func newKey(t testing.TB, database string) string {
+	t.Helper()
+	out, errs, err := ledger(t, "keys", "create", "--organisation", "Acme", "--scopes", "all", "--database-url", database)
+	require.NoError(t, err, errs)
+	return strings.TrimSpace(out)
+}
+
+// A client is somebody who uses the API.
+type client struct {
+	key  string
+	base func() string // of a process that may be another one each time
+}
+
+// do sends a request and returns the status, the headers and the body of the answer.
+func (c client) do(ctx context.Context, method, path, contentType, body string) (int, http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base()+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	if body != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, answer, err
+}
+
+// must sends a request that has to be answered with status, and returns the answer's fields.
+func (c client) must(t testing.TB, status int, method, path, body string) map[string]any {
+	t.Helper()
+	got, _, answer, err := c.do(t.Context(), method, path, "application/json", body)
+	require.NoError(t, err)
+	require.Equal(t, status, got, string(answer))
+	if len(answer) == 0 {
+		return nil
+	}
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(answer, &fields), string(answer))
+	return fields
+}
+
+// delivery makes a delivery with a webhook destination and returns its ID.
+func (c client) delivery(t testing.TB, url string) string {
+	t.Helper()
+	id := c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM Sync"}`)["id"].(string)
+	c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+id+"/destinations",
+		`{"type":"webhook","url":"`+url+`","auth_type":"bearer","auth_token":"your-secret-token","timeout_seconds":1}`)
+	return id
+}
+
+// qualification returns the body of a company's qualification.
+func qualification(company string) string {
+	return `{"company":{"id":"` + company + `","name":"Acme Corp","domain":"acme.example"},` +
+		`"prospects":[{"id":"pros_1","first_name":"Jane"}],"qualification_score":85,"match_reasons":["Uses HubSpot"]}`
+}
+
+// count returns how many of a delivery's dispatches are in each state.
+func (c client) counts(t testing.TB, delivery string) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for state, n := range c.must(t, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+delivery, "")["counts"].(map[string]any) {
+		counts[state] = int(n.(float64))
+	}
+	return counts
+}
+
+// pull returns the companies of a feed, in pages of limit, by cursor.
+func (c client) pull(t testing.TB, feed, limit string) (companies []string) {
+	t.Helper()
+	for cursor := ""; ; {
+		page := c.must(t, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+feed+"/companies?limit="+limit+cursor, "")
+		items := page["items"].([]any)
+		for _, item := range items {
+			companies = append(companies, item.(map[string]any)["id"].(string))
+		}
+		if !page["has_more"].(bool) {
+			return companies
+		}
+		cursor = "&cursor=" + page["next_cursor"].(string)
+	}
+}
+
+// A sink is a receiver that counts requests by webhook-id and by company.
+type sink struct {
+	mu        sync.Mutex
+	requests  map[string]int // by webhook-id
+	companies map[string]int
+}
+
+// ServeHTTP takes a webhook.
+func (s *sink) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Data struct {
+			Company struct {
+				ID string `json:"id"`
+			} `json:"company"`
+		} `json:"data"`
+	}
+	if json.NewDecoder(r.Body).Decode(&body) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests == nil {
+		s.requests, s.companies = map[string]int{}, map[string]int{}
+	}
+	s.requests[r.Header.Get("Webhook-Id")]++
+	s.companies[body.Data.Company.ID]++
+}
+
+// seen returns the webhook-ids so far.
+func (s *sink) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]string, 0, len(s.requests))
+	for id := range s.requests {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// repeats returns how many requests were not the first of their webhook-id.
+func (s *sink) repeats() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, count := range s.requests {
+		n += count - 1
+	}
+	return n
+}
+
+// got returns how many requests there were for a company.
+func (s *sink) got(company string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.companies[company]
+}
