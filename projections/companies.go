@@ -85,7 +85,7 @@ func newCompanyColumns(page []Entry) (c companyColumns) {
 		c.positions = append(c.positions, int64(entry.Position))
 		c.times = append(c.times, entry.RecordedAt)
 		c.deliveries = append(c.deliveries, string(e.Delivery))
-		c.searches = append(c.searches, string(e.Search))
+		c.searches = append(c.searches, searchKey(e.Organisation, e.Search))
 		c.handOvers = append(c.handOvers, string(e.HandOver))
 		c.ids = append(c.ids, string(e.CompanyID))
 		c.scores = append(c.scores, int16(e.Score))
@@ -109,11 +109,18 @@ type Company struct {
 	Status      domain.DispatchStatus `db:"status"`
 }
 
-// A Feed is what companies are pulled from: a prospect search, in which a company stands
-// once, or a delivery.
+// A Feed is what companies are pulled from: an organisation's prospect search, in which a
+// company stands once, or a delivery.
 type Feed struct {
-	Delivery domain.DeliveryID // else of the search
-	Search   domain.SearchID
+	Delivery     domain.DeliveryID // else of the search
+	Search       domain.SearchID
+	Organisation domain.OrganisationID // of the search
+}
+
+// searchKey names a search in the table. Customers choose which search a delivery is bound to,
+// so its ID alone would let one read, and number, what is another's.
+func searchKey(org domain.OrganisationID, id domain.SearchID) string {
+	return string(org) + "/" + string(id)
 }
 
 // Feed returns the feed that id names for org: of the delivery of that ID, or of the search
@@ -132,7 +139,7 @@ func (v *Views) Feed(ctx context.Context, org domain.OrganisationID, id string) 
 	case delivery:
 		return Feed{Delivery: domain.DeliveryID(id)}, nil
 	case search:
-		return Feed{Search: domain.SearchID(id)}, nil
+		return Feed{Search: domain.SearchID(id), Organisation: org}, nil
 	}
 	return Feed{}, domain.Errorf(domain.NotFound, "PROSPECT_SEARCH_NOT_FOUND", "there is no prospect search or delivery %s", id)
 }
@@ -202,7 +209,7 @@ func (f Feed) id() string {
 	if f.Delivery != "" {
 		return string(f.Delivery)
 	}
-	return string(f.Search)
+	return searchKey(f.Organisation, f.Search)
 }
 
 // sql returns the columns of the feed's ID and numbers, and a query for its last number.

@@ -78,7 +78,7 @@ func queryFault(p *openapi3.Parameter, given string, err error) domain.Fault {
 		err = many[0]
 	}
 	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		f.Error = explain(e)
+		f.Error, f.Provided = explain(e), said(p.Name, e.Value)
 	}
 	return f
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -26,6 +27,12 @@ import (
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
+)
+
+// How long something may take that happens by itself, and how often tests look.
+const (
+	waitFor = 10 * time.Second
+	tick    = 20 * time.Millisecond
 )
 
 // fixtures are what a test has besides its server.
