@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -259,15 +260,11 @@ func (s *sink) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	s.companies[body.Data.Company.ID]++
 }
 
-// seen returns the webhook-ids so far.
-func (s *sink) seen() []string {
+// seen returns the numbers of requests so far by webhook-id.
+func (s *sink) seen() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ids := make([]string, 0, len(s.requests))
-	for id := range s.requests {
-		ids = append(ids, id)
-	}
-	return ids
+	return maps.Clone(s.requests)
 }
 
 // repeats returns how many requests were not the first of their webhook-id.
