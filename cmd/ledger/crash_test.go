@@ -131,7 +131,13 @@ func TestProcessKilledAtRandomInstantsLosesNothing(t *testing.T) {
 	require.NoError(t, err)
 	defer pool.Close()
 	s := &sink{}
-	receiver := httptest.NewServer(s)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r)
+		select { // as slow as a real one, so that attempts are under way at a kill
+		case <-time.After(rand.N(30 * time.Millisecond)):
+		case <-r.Context().Done():
+		}
+	}))
 	defer receiver.Close()
 
 	var running atomic.Pointer[process]
