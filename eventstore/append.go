@@ -74,7 +74,7 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 	meta, err := encode(metadataFrom(ctx))
 	members := make([]*member, 0, len(appends))
 	for i := range appends {
-		m, encodeErr := newMember(&appends[i], meta)
+		m, encodeErr := newMember(appends[i], meta)
 		if err := errors.Join(err, encodeErr); err != nil {
 			results[i].Err = fmt.Errorf("append to %s: %w", appends[i].Stream, err)
 			continue
@@ -86,7 +86,7 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 		return results
 	}
 
-	batch := &batch{members: members, done: make(chan struct{})}
+	batch := newBatch(members)
 	s.enqueue(batch)
 	select {
 	case <-batch.done:
@@ -106,14 +106,24 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 
 // A member is an append, encoded.
 type member struct {
-	*Append
+	Append
 	records []Record // without what the commit gives them
+	verdict Result   // as decided, not committed; its leader's alone
 	result  *Result
 }
 
+// A recordKey is what an event is recognised by when it is appended again.
+type recordKey struct {
+	stream string
+	id     uuid.UUID
+}
+
+// key returns that of the last event.
+func (m *member) key() recordKey { return recordKey{m.Stream, m.records[len(m.records)-1].ID} }
+
 // newMember encodes a. What Postgres would refuse is refused here, since one bad event
 // would cost its whole group a second try.
-func newMember(a *Append, meta json.RawMessage) (*member, error) {
+func newMember(a Append, meta json.RawMessage) (*member, error) {
 	if a.Stream == "" || len(a.Events) == 0 {
 		return nil, errors.New("an append needs a stream and events")
 	}

@@ -13,8 +13,9 @@ type Cache[S State[S, E], E Event] struct {
 	store *Store
 	size  int
 
-	mu    sync.Mutex
-	known map[string]Known[S]
+	mu        sync.Mutex
+	known     map[string]Known[S]
+	forgotten int // calls of Forget: what was read before one is not kept after it
 }
 
 // NewCache returns an empty cache of up to size streams.
@@ -27,6 +28,7 @@ func NewCache[S State[S, E], E Event](store *Store, size int) *Cache[S, E] {
 func (c *Cache[S, E]) Load(ctx context.Context, stream string) (Known[S], error) {
 	c.mu.Lock()
 	known, ok := c.known[stream]
+	forgotten := c.forgotten
 	c.mu.Unlock()
 	if ok {
 		return known, nil
@@ -37,6 +39,9 @@ func (c *Cache[S, E]) Load(ctx context.Context, stream string) (Known[S], error)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.forgotten != forgotten {
+		return known, nil
+	}
 	if len(c.known) >= c.size {
 		clear(c.known) // what is in use comes back at its next Load
 	}
@@ -49,4 +54,5 @@ func (c *Cache[S, E]) Forget(stream string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, stream)
+	c.forgotten++
 }

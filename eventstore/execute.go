@@ -71,12 +71,11 @@ func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []
 		todo[i], outcomes[i].Known = i, p.Known
 	}
 	for try := 1; len(todo) > 0; try++ {
-		stale := attempt(ctx, s, plans, outcomes, todo)
-		if len(stale) == 0 || try == maxTries {
+		todo = attempt(ctx, s, plans, outcomes, todo)
+		if try == maxTries {
 			break
 		}
-		reload(ctx, s, plans, outcomes, stale)
-		todo = stale
+		todo = reload(ctx, s, plans, outcomes, todo)
 	}
 	return outcomes
 }
@@ -84,7 +83,7 @@ func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []
 // attempt decides and records the plans at the places in todo, and returns the places of
 // those whose stream had moved on.
 func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], todo []int) (stale []int) {
-	now := time.Now()
+	now := s.now()
 	appends := make([]Append, 0, len(todo))
 	places := make([]int, 0, len(todo))
 	states := make([]S, 0, len(todo))
@@ -118,8 +117,12 @@ func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan
 	return stale
 }
 
-// reload reads the streams of the plans at the given places.
-func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], places []int) {
+// reload reads the streams of the plans at the given places, and returns the places of those
+// that can be decided again.
+func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], places []int) (todo []int) {
+	if len(places) == 0 {
+		return nil
+	}
 	streams := make([]string, len(places))
 	for n, i := range places {
 		streams[n] = plans[i].Command.Stream()
@@ -130,7 +133,11 @@ func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[
 		if o.Err = err; err == nil {
 			o.Known, o.Err = fold[S, E](s.registry, records[streams[n]])
 		}
+		if o.Err == nil {
+			todo = append(todo, i)
+		}
 	}
+	return todo
 }
 
 // Load returns the state of a stream as it is now.

@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -12,7 +11,8 @@ import (
 
 // Bounds of a group's transaction.
 const (
-	groupTimeout = 10 * time.Second       // then its connection is given up
+	groupTimeout = 10 * time.Second       // then its connection is given up,
+	slowest      = 1 << 20                // or later, by a second for so many bytes
 	shortestWait = 10 * time.Millisecond  // before it is tried again
 	longestWait  = 500 * time.Millisecond // likewise, in the end
 )
@@ -29,10 +29,10 @@ func (s *Store) enqueue(b *batch) {
 func (s *Store) lead() {
 	wait := shortestWait
 	for group := s.queue.take(); len(group) > 0; group = s.queue.take() {
-		switch verdicts, err := s.commitGroup(group); {
+		switch err := s.commitGroup(group); {
 		case err == nil:
 			wait = shortestWait
-			s.queue.finish(group, verdicts.write)
+			s.queue.finish(group, success)
 		case IsUnavailable(err):
 			s.queue.putBack(group)
 			time.Sleep(wait)
@@ -49,10 +49,9 @@ func (s *Store) lead() {
 
 // commitAlone commits b by itself, so that its fault hits nobody else.
 func (s *Store) commitAlone(b *batch) {
-	verdicts, err := s.commitGroup([]*batch{b})
-	switch {
+	switch err := s.commitGroup([]*batch{b}); {
 	case err == nil:
-		s.queue.finish([]*batch{b}, verdicts.write)
+		s.queue.finish([]*batch{b}, success)
 	case IsUnavailable(err):
 		s.queue.putBack([]*batch{b})
 	default:
@@ -60,13 +59,10 @@ func (s *Store) commitAlone(b *batch) {
 	}
 }
 
-// verdicts are the results of a group's members.
-type verdicts map[*member]Result
-
-// write enters the results of b's members.
-func (v verdicts) write(b *batch) {
+// success enters what was decided as the results of a batch's members.
+func success(b *batch) {
 	for _, m := range b.members {
-		*m.result = v[m]
+		*m.result = m.verdict
 	}
 }
 
@@ -88,45 +84,53 @@ type head struct {
 }
 
 // commitGroup decides on each member of the group and commits those that are accepted, in
-// one transaction. An error means that none was, or that it is not known.
-func (s *Store) commitGroup(group []*batch) (verdicts, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
+// one transaction of three round trips. An error means that none was, or that it is not known;
+// the connection then goes, and with it what it had begun.
+func (s *Store) commitGroup(group []*batch) error {
+	d := newDecision(group)
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout+time.Duration(d.bytes/slowest)*time.Second)
 	defer cancel()
-
-	var g decision
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		g = newDecision(group)
-		if err := g.read(ctx, tx); err != nil {
-			return err
-		}
-		g.decide()
-		if err := g.findRepeats(ctx, tx); err != nil {
-			return err
-		}
-		return g.write(ctx, tx)
-	})
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.metrics.group(len(g.accepted))
-	s.Mark("").Raise(g.head.position)
-	return g.verdicts, nil
+	defer conn.Release() // closes it when a transaction is open
+	if err := d.begin(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	d.decide()
+	if err := d.findRepeats(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	if err := d.commit(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	s.metrics.group(len(d.accepted))
+	s.Mark("").Raise(d.head.position)
+	return nil
 }
 
 // A decision is the work on one group.
 type decision struct {
 	members  []*member
+	bytes    int // of their events
 	streams  []string
 	versions map[string]Version // of the streams named, as decided so far
 	head     head               // likewise
 	refused  []*member
 	accepted []*Record
-	verdicts verdicts
 }
 
 // newDecision returns the work on group, with the streams that it names.
-func newDecision(group []*batch) decision {
-	d := decision{versions: map[string]Version{}, verdicts: verdicts{}}
+func newDecision(group []*batch) *decision {
+	n, bytes := 0, 0
+	for _, b := range group {
+		n, bytes = n+len(b.members), bytes+b.bytes
+	}
+	d := &decision{
+		members: make([]*member, 0, n), bytes: bytes,
+		streams: make([]string, 0, n), versions: make(map[string]Version, n), accepted: make([]*Record, 0, n),
+	}
 	name := func(stream string) {
 		if _, ok := d.versions[stream]; !ok {
 			d.versions[stream] = 0
@@ -145,10 +149,11 @@ func newDecision(group []*batch) decision {
 	return d
 }
 
-// read takes the lock, in a statement of its own so that what is read after it is what the
-// last holder left, and reads the streams' versions.
-func (d *decision) read(ctx context.Context, tx pgx.Tx) error {
+// begin begins the transaction, takes the lock, in a statement of its own so that what is
+// read after it is what the last holder left, and reads the streams' versions.
+func (d *decision) begin(ctx context.Context, conn *pgx.Conn) error {
 	const (
+		begin    = `BEGIN ISOLATION LEVEL READ COMMITTED`
 		lock     = `SELECT position, recorded_at, hash, clock_timestamp() FROM log_head FOR UPDATE`
 		versions = `
 			SELECT coalesce((SELECT e.version FROM events e WHERE e.stream = s.stream ORDER BY e.version DESC LIMIT 1), 0)
@@ -156,6 +161,7 @@ func (d *decision) read(ctx context.Context, tx pgx.Tx) error {
 			ORDER BY n`
 	)
 	var q pgx.Batch
+	q.Queue(begin)
 	q.Queue(lock).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&d.head.position, &d.head.recordedAt, &d.head.hash, &d.head.now)
 	})
@@ -166,15 +172,15 @@ func (d *decision) read(ctx context.Context, tx pgx.Tx) error {
 		}
 		return err
 	})
-	return tx.SendBatch(ctx, &q).Close()
+	return conn.SendBatch(ctx, &q).Close()
 }
 
 // decide accepts or refuses each member and gives the accepted their places.
 func (d *decision) decide() {
-	h := sha256.New()
+	c := newChainer()
 	for _, m := range d.members {
 		if stream, expected, ok := d.conflict(m); ok {
-			d.verdicts[m] = Result{Err: &ConflictError{Stream: stream, Expected: expected, Actual: d.versions[stream]}}
+			m.verdict = Result{Err: &ConflictError{Stream: stream, Expected: expected, Actual: d.versions[stream]}}
 			d.refused = append(d.refused, m)
 			continue
 		}
@@ -184,11 +190,11 @@ func (d *decision) decide() {
 			d.versions[m.Stream]++
 			d.head.recordedAt = later(d.head.now, d.head.recordedAt)
 			rec.Position, rec.Version, rec.RecordedAt = d.head.position, d.versions[m.Stream], d.head.recordedAt
-			rec.Hash = chain(h, d.head.hash, rec)
+			rec.Hash = c.chain(d.head.hash, rec)
 			d.head.hash = rec.Hash
 			d.accepted = append(d.accepted, rec)
 		}
-		d.verdicts[m] = Result{Commit: Commit{Position: d.head.position, Version: d.versions[m.Stream], RecordedAt: d.head.recordedAt}}
+		m.verdict = Result{Commit: Commit{Position: d.head.position, Version: d.versions[m.Stream], RecordedAt: d.head.recordedAt}}
 	}
 }
 
@@ -212,9 +218,9 @@ func later(now, last time.Time) time.Time {
 	return last.UTC().Add(time.Microsecond)
 }
 
-// findRepeats turns the refusal of members that were committed before, under the same IDs,
-// into their first outcome.
-func (d *decision) findRepeats(ctx context.Context, tx pgx.Tx) error {
+// findRepeats turns the refusal of members that were committed before under the same IDs, or
+// are about to be with this group, into their first outcome.
+func (d *decision) findRepeats(ctx context.Context, conn *pgx.Conn) error {
 	const query = `
 		SELECT e.stream, e.id, e.position, e.version, e.recorded_at
 		FROM unnest($1::text[], $2::uuid[]) AS r(stream, id)
@@ -222,73 +228,52 @@ func (d *decision) findRepeats(ctx context.Context, tx pgx.Tx) error {
 	if len(d.refused) == 0 {
 		return nil
 	}
-	type key struct {
-		stream string
-		id     uuid.UUID
+	first := map[recordKey]Commit{}
+	for _, m := range d.members {
+		if m.verdict.Err == nil {
+			first[m.key()] = m.verdict.Commit
+		}
 	}
-	repeated := make(map[key]*member, len(d.refused))
 	streams, ids := make([]string, len(d.refused)), make([]uuid.UUID, len(d.refused))
 	for i, m := range d.refused {
-		last := m.records[len(m.records)-1]
-		streams[i], ids[i] = last.Stream, last.ID
-		repeated[key{last.Stream, last.ID}] = m
+		streams[i], ids[i] = m.Stream, m.key().id
 	}
-	rows, _ := tx.Query(ctx, query, streams, ids) // ForEachRow reports the error
-	var k key
+	rows, _ := conn.Query(ctx, query, streams, ids) // ForEachRow reports the error
+	var k recordKey
 	var c Commit
 	_, err := pgx.ForEachRow(rows, []any{&k.stream, &k.id, &c.Position, &c.Version, &c.RecordedAt}, func() error {
-		d.verdicts[repeated[k]] = Result{Commit: c}
+		first[k] = c
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, m := range d.refused {
+		if c, ok := first[m.key()]; ok {
+			m.verdict = Result{Commit: c}
+		}
+	}
+	return nil
 }
 
-// write inserts the accepted events, moves the head and tells who listens.
-func (d *decision) write(ctx context.Context, tx pgx.Tx) error {
+// commit inserts the accepted events, moves the head, tells who listens, and commits.
+func (d *decision) commit(ctx context.Context, conn *pgx.Conn) error {
 	const (
-		insert = `
-			INSERT INTO events (position, version, recorded_at, id, schema_version, stream, type, data, metadata, hash)
-			SELECT position, version, recorded_at, id, schema_version, stream, type, data::json, metadata::json, hash
-			FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::smallint[],
-				$6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[])
-				AS e(position, version, recorded_at, id, schema_version, stream, type, data, metadata, hash)`
-		move = `UPDATE log_head SET position = $1, recorded_at = $2, hash = $3`
-		tell = `SELECT pg_notify($1, ' ' || $2::bigint)`
+		rollback = `ROLLBACK`
+		move     = `UPDATE log_head SET position = $1, recorded_at = $2, hash = $3`
+		tell     = `SELECT pg_notify($1, ' ' || $2::bigint)`
+		commit   = `COMMIT`
 	)
 	if len(d.accepted) == 0 {
-		return nil
+		_, err := conn.Exec(ctx, rollback)
+		return err
 	}
-	c := newColumnsOf(d.accepted)
+	if err := copyRecords(ctx, conn.PgConn(), d.accepted); err != nil {
+		return err
+	}
 	var q pgx.Batch
-	q.Queue(insert, c.positions, c.versions, c.times, c.ids, c.schemas, c.streams, c.types, c.data, c.metadata, c.hashes)
 	q.Queue(move, d.head.position, d.head.recordedAt, d.head.hash)
 	q.Queue(tell, Channel, d.head.position)
-	return tx.SendBatch(ctx, &q).Close()
-}
-
-// columnsOf are records turned on their side, as an insert wants them.
-type columnsOf struct {
-	positions, versions []int64
-	times               []time.Time
-	ids                 []uuid.UUID
-	schemas             []int16
-	streams, types      []string
-	data, metadata      []string
-	hashes              [][]byte
-}
-
-// newColumnsOf returns the columns of records.
-func newColumnsOf(records []*Record) *columnsOf {
-	n := len(records)
-	c := &columnsOf{
-		positions: make([]int64, n), versions: make([]int64, n), times: make([]time.Time, n),
-		ids: make([]uuid.UUID, n), schemas: make([]int16, n), streams: make([]string, n), types: make([]string, n),
-		data: make([]string, n), metadata: make([]string, n), hashes: make([][]byte, n),
-	}
-	for i, r := range records {
-		c.positions[i], c.versions[i], c.times[i] = int64(r.Position), int64(r.Version), r.RecordedAt
-		c.ids[i], c.schemas[i], c.streams[i], c.types[i] = r.ID, r.SchemaVersion, r.Stream, r.Type
-		c.data[i], c.metadata[i], c.hashes[i] = string(r.Data), string(r.Metadata), r.Hash
-	}
-	return c
+	q.Queue(commit)
+	return conn.SendBatch(ctx, &q).Close()
 }

@@ -9,8 +9,22 @@ import (
 // never after it was abandoned.
 type batch struct {
 	members []*member
+	events  int
+	bytes   int // of the events' data
 	done    chan struct{}
 	state   batchState // guarded by the queue's mutex
+}
+
+// newBatch returns a batch of members.
+func newBatch(members []*member) *batch {
+	b := &batch{members: members, done: make(chan struct{})}
+	for _, m := range members {
+		b.events += len(m.records)
+		for i := range m.records {
+			b.bytes += len(m.records[i].Data)
+		}
+	}
+	return b
 }
 
 // A batchState says who may touch a batch.
@@ -21,6 +35,10 @@ const (
 	finished                    // done
 	abandoned                   // its caller has left
 )
+
+// groupBytes bounds what one transaction of several batches writes, so that large events
+// make it no longer than small ones do.
+const groupBytes = 16 << 20
 
 // A queue holds the batches that wait for a group. Whoever finds nobody leading leads:
 // there is no goroutine while there is nothing to append.
@@ -55,10 +73,10 @@ func (q *queue) take() []*batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = slices.DeleteFunc(q.waiting, func(b *batch) bool { return b.state == abandoned })
-	n, size := 0, 0
+	n, events, bytes := 0, 0, 0
 	for _, b := range q.waiting {
-		size += b.size()
-		if n > 0 && size > q.limit {
+		events, bytes = events+b.events, bytes+b.bytes
+		if n > 0 && (events > q.limit || bytes > groupBytes) {
 			break
 		}
 		n++
@@ -91,13 +109,4 @@ func (q *queue) abandon(b *batch) bool {
 		b.state = abandoned
 	}
 	return b.state == abandoned
-}
-
-// size is the number of events in b.
-func (b *batch) size() int {
-	n := 0
-	for _, m := range b.members {
-		n += len(m.records)
-	}
-	return n
 }

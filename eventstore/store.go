@@ -18,6 +18,9 @@ type Options struct {
 	// GroupSize is how many events one transaction takes at most; a single append may
 	// exceed it. Larger groups make more throughput and longer waits. Default 4,096.
 	GroupSize int
+
+	// Now is the clock that commands are decided by. Default time.Now.
+	Now func() time.Time
 }
 
 // A Store appends to the log and reads it. It is safe for concurrent use, by any number
@@ -27,6 +30,7 @@ type Store struct {
 	registry *Registry
 	queue    queue
 	metrics  *metrics
+	now      func() time.Time
 
 	mu    sync.Mutex
 	marks map[string]*Watermark // of the log, under "", and of each follower
@@ -37,9 +41,12 @@ func New(pool *pgxpool.Pool, registry *Registry, opts Options) *Store {
 	if opts.GroupSize == 0 {
 		opts.GroupSize = 4096
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &Store{
 		pool: pool, registry: registry, metrics: newMetrics(), marks: map[string]*Watermark{},
-		queue: queue{limit: opts.GroupSize},
+		queue: queue{limit: opts.GroupSize}, now: opts.Now,
 	}
 }
 

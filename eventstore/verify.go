@@ -85,7 +85,7 @@ func (v *verifier) check(rec *Record) error {
 	return nil
 }
 
-// hashOf computes what the hash of rec must be, from the text in the comment of [chain].
+// hashOf computes what the hash of rec must be, from the text in the comment of [chainer.chain].
 func (v *verifier) hashOf(rec *Record) []byte {
 	be := func(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 	fields := [][]byte{
@@ -108,7 +108,7 @@ func verifyStreams(ctx context.Context, pool *pgxpool.Pool, head Position) error
 		FROM events
 		WHERE position <= $1
 		GROUP BY stream
-		HAVING count(*) <> max(version)
+		HAVING count(*) <> max(version) OR min(version) <> 1
 		ORDER BY 1
 		LIMIT 1`
 	var at Position

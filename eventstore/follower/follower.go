@@ -65,7 +65,7 @@ func Add(router *message.Router, pool *pgxpool.Pool, store *eventstore.Store, cf
 	f := &Follower{cfg: cfg, store: store, log: log.With(slog.String("follower", cfg.Name))}
 	news := &news{Follower: f, closing: make(chan struct{})}
 	noDeadline := time.Duration(0) // a page takes as long as it takes
-	sub, err := wsql.NewSubscriber(beginner{wsql.BeginnerFromPgx(pool), f}, wsql.SubscriberConfig{
+	sub, err := wsql.NewSubscriber(beginner{wsql.BeginnerFromPgx(pool), f, news}, wsql.SubscriberConfig{
 		ConsumerGroup:  cfg.Name,
 		AckDeadline:    &noDeadline,
 		SchemaAdapter:  pages{f, news},

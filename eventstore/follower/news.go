@@ -1,6 +1,7 @@
 package follower
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -15,13 +16,17 @@ type news struct {
 	closing chan struct{}
 	once    sync.Once
 
-	appended <-chan struct{} // closed when the log has grown since the last look
-	standby  bool            // another process held the cursor then
-	failures int             // in a row
+	appended    <-chan struct{} // closed when the log has grown since the last look
+	standby     bool            // another process held the cursor then
+	uncommitted error           // why what was made of it then could not be committed
+	failures    int             // in a row
 }
 
 // look notes that the subscriber looks now.
-func (n *news) look() { _, n.appended = n.store.Mark("").Next() }
+func (n *news) look() {
+	_, n.appended = n.store.Mark("").Next()
+	n.uncommitted = nil
+}
 
 // HandleError returns how long to wait before the next look. When all was seen it blocks
 // itself until the log grows, which a process standing by need not notice, or a poll is due.
@@ -32,6 +37,7 @@ func (n *news) HandleError(_ watermill.LoggerAdapter, none bool, err error) time
 		return 0
 	default:
 	}
+	err = errors.Join(err, n.uncommitted)
 	n.report(err)
 	if err != nil {
 		n.failures = min(n.failures+1, doublings)

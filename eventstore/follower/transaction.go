@@ -16,6 +16,7 @@ import (
 type beginner struct {
 	wsql.Beginner
 	follower *Follower
+	news     *news
 }
 
 // BeginTx begins a transaction for at most one page.
@@ -24,7 +25,7 @@ func (b beginner) BeginTx(ctx context.Context, opts *sql.TxOptions) (wsql.Tx, er
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{Tx: tx, follower: b.follower}, nil
+	return &transaction{Tx: tx, follower: b.follower, news: b.news}, nil
 }
 
 // transaction is one of the subscriber's, with the conduct that the package comment asks
@@ -33,6 +34,7 @@ func (b beginner) BeginTx(ctx context.Context, opts *sql.TxOptions) (wsql.Tx, er
 type transaction struct {
 	wsql.Tx
 	follower *Follower
+	news     *news
 
 	mu     sync.Mutex
 	last   eventstore.Position // of the page that was applied; 0: none was
@@ -91,7 +93,8 @@ func (t *transaction) ExecContext(ctx context.Context, query string, args ...any
 	return result, nil
 }
 
-// Commit commits if the cursor was moved, and otherwise rolls back.
+// Commit commits if the cursor was moved, and otherwise rolls back. The subscriber takes no
+// notice of an error: news does.
 func (t *transaction) Commit() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,6 +103,7 @@ func (t *transaction) Commit() error {
 		return t.Tx.Rollback()
 	}
 	if err := t.Tx.Commit(); err != nil {
+		t.news.uncommitted = fmt.Errorf("commit positions up to %d: %w", t.last, err)
 		return err
 	}
 	if t.last > 0 {

@@ -5,31 +5,28 @@ import (
 	"context"
 	"log/slog"
 	"testing"
-	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
+	"github.com/openprospect/delivery-ledger/eventstore/follower/followertest"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
 // NewStore returns a store on pool that knows the domain's events and listens to other
 // processes until the test ends.
-func NewStore(t testing.TB, pool *pgxpool.Pool) *eventstore.Store {
-	t.Helper()
+func NewStore(tb testing.TB, pool *pgxpool.Pool) *eventstore.Store {
+	tb.Helper()
 	store := eventstore.New(pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = store.Listen(ctx, slog.New(slog.DiscardHandler)) // returns nil when ctx is done
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		<-done
 	})
@@ -38,28 +35,11 @@ func NewStore(t testing.TB, pool *pgxpool.Pool) *eventstore.Store {
 
 // Follow runs a router that keeps all projections, and whatever add puts on it, until the
 // test ends or the function that it returns is called.
-func Follow(t testing.TB, pool *pgxpool.Pool, store *eventstore.Store, add ...func(*message.Router)) (stop func()) {
-	t.Helper()
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 30 * time.Second}, watermill.NopLogger{})
-	require.NoError(t, err)
+func Follow(tb testing.TB, pool *pgxpool.Pool, store *eventstore.Store, add ...followertest.Addition) (stop func()) {
+	tb.Helper()
+	var configs []follower.Config
 	for _, p := range projections.All() {
-		_, err := follower.Add(router, pool, store, p.Follower(store.Registry()), slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
+		configs = append(configs, p.Follower(store.Registry()))
 	}
-	for _, a := range add {
-		a(router)
-	}
-	done := make(chan error, 1)
-	go func() { done <- router.Run(context.Background()) }()
-	<-router.Running()
-	closed := false
-	stop = func() {
-		if !closed {
-			closed = true
-			require.NoError(t, router.Close())
-			require.NoError(t, <-done)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
+	return followertest.Start(tb, pool, store, configs, add...).Stop
 }
