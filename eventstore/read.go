@@ -13,6 +13,14 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
+// scanRecord reads a row of columns. JSON is taken as it is: pgx would check and copy a
+// [json.RawMessage] by unmarshalling it.
+func scanRecord(row pgx.CollectableRow) (r Record, err error) {
+	err = row.Scan(&r.Position, &r.Version, &r.RecordedAt, &r.ID, &r.SchemaVersion, &r.Stream, &r.Type,
+		(*[]byte)(&r.Data), (*[]byte)(&r.Metadata), &r.Hash)
+	return r, err
+}
+
 // ReadStream returns the whole of stream, oldest first; none when it does not exist.
 func (s *Store) ReadStream(ctx context.Context, stream string) ([]Record, error) {
 	streams, err := s.readStreams(ctx, []string{stream})
@@ -23,7 +31,7 @@ func (s *Store) ReadStream(ctx context.Context, stream string) ([]Record, error)
 func (s *Store) readStreams(ctx context.Context, streams []string) (map[string][]Record, error) {
 	const query = `SELECT ` + columns + ` FROM events WHERE stream = ANY ($1) ORDER BY stream, version`
 	rows, _ := s.pool.Query(ctx, query, streams) // CollectRows reports the error
-	records, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Record])
+	records, err := pgx.CollectRows(rows, scanRecord)
 	if err != nil {
 		return nil, fmt.Errorf("read %d streams: %w", len(streams), err)
 	}
@@ -47,7 +55,7 @@ func ReadPage(ctx context.Context, q Querier, first, last Position, types ...str
 	} else {
 		rows, _ = q.Query(ctx, some, first, last, types)
 	}
-	records, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Record])
+	records, err := pgx.CollectRows(rows, scanRecord)
 	if err != nil {
 		return nil, fmt.Errorf("read positions %d to %d: %w", first, last, err)
 	}
