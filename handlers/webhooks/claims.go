@@ -77,42 +77,29 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 			WHERE NOT v.paused AND NOT t.disabled AND NOT t.removed
 		),
 		offered AS (
-			SELECT d.*, r.version AS config_version, r.timeout
-			FROM room r
-			CROSS JOIN LATERAL (
-				(
-					SELECT f.*, row_number() OVER (ORDER BY due, sequence) AS turn
+			SELECT *
+			FROM (
+				SELECT d.*, r.version AS config_version, r.timeout, r.free,
+					row_number() OVER (PARTITION BY r.destination_id ORDER BY d.turn) AS place
+				FROM room r
+				CROSS JOIN (VALUES (0, 1), (1, 4)) AS l(lane, weight)
+				CROSS JOIN LATERAL (
+					SELECT f.*, l.weight * row_number() OVER (ORDER BY f.due, f.sequence) AS turn
 					FROM (
-						SELECT d.* FROM dispatches d
-						WHERE d.destination_id = r.destination_id AND d.lane = 0 AND d.due <= now()
+						SELECT d.*
+						FROM dispatches d
+						WHERE d.destination_id = r.destination_id AND d.lane = l.lane AND d.due <= now()
 							AND (
-								SELECT count(*) FROM leases l
-								WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
-									AND l.expires_at > now()
-							) = 0
+								SELECT count(*) FROM leases
+								WHERE destination_id = d.destination_id AND dispatch_id = d.id AND attempt = d.attempts + 1 AND expires_at > now()
+							) = 0 -- not EXISTS, which would be planned as a join, and lose the index' order
 						ORDER BY d.due, d.sequence
 						LIMIT r.free
 					) AS f
-				)
-				UNION ALL
-				(
-					SELECT f.*, 4 * row_number() OVER (ORDER BY due, sequence) AS turn
-					FROM (
-						SELECT d.* FROM dispatches d
-						WHERE d.destination_id = r.destination_id AND d.lane = 1 AND d.due <= now()
-							AND (
-								SELECT count(*) FROM leases l
-								WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.id AND l.attempt = d.attempts + 1
-									AND l.expires_at > now()
-							) = 0
-						ORDER BY d.due, d.sequence
-						LIMIT r.free
-					) AS f
-				)
-				ORDER BY turn
-				LIMIT r.free
+				) AS d
+				WHERE r.free > 0
 			) AS d
-			WHERE r.free > 0
+			WHERE place <= free
 			ORDER BY turn
 			LIMIT $1
 		),
