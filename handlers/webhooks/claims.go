@@ -40,8 +40,13 @@ type leases struct {
 // which an outcome must be recorded, and a bound on how late a crash is noticed.
 const leaseMargin = 15 * time.Second
 
+// claimTimeout bounds a claim. It is not cut short when the worker stops: it could have been
+// made all the same, and nobody would give it back.
+const claimTimeout = 10 * time.Second
+
 // claim leases up to limit dispatches that are due. inFlight tells how many of each
-// destination this process has out; those of other processes are counted by their leases.
+// destination this process has out; those of other processes are counted by their leases, but
+// for leases of attempts whose outcome the read model shows.
 //
 // Destinations with something owed are found by skipping through the index, one look-up
 // each. Each offers, as far as its share goes, its fresh dispatches and its retries, in order
@@ -68,6 +73,7 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout,
 				least($2, coalesce((t.config->>'max_in_flight')::int, $2)) - coalesce(own.count, 0) - (
 					SELECT count(*) FROM leases l
+					JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
 					WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > now()
 				) AS free
 			FROM owing o
@@ -118,6 +124,8 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 		JOIN events e ON e.position = o.position
 		WHERE set_config('synchronous_commit', 'off', true) = 'off'
 		ORDER BY o.turn`
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
 	ids, counts := make([]string, 0, len(inFlight)), make([]int32, 0, len(inFlight))
 	for id, n := range inFlight {
 		ids, counts = append(ids, string(id)), append(counts, int32(n))
@@ -130,18 +138,23 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 	return claims, nil
 }
 
-// release gives back leases whose outcomes the read model shows, or which came to nothing.
-func (l *leases) release(ctx context.Context, done []claim) error {
+// release gives back leases whose outcomes the read model shows, or which came to nothing. It
+// asks the read model itself, which may have gone back a little if the database crashed; a
+// lease that it keeps then is left to expire.
+func (l *leases) release(ctx context.Context, done []settled) error {
 	const query = `
 		DELETE FROM leases l
-		USING unnest($1::text[], $2::text[], $3::int[]) AS d(destination_id, dispatch_id, attempt)
+		USING unnest($1::text[], $2::text[], $3::int[], $4::bigint[]) AS d(destination_id, dispatch_id, attempt, at)
 		WHERE l.destination_id = d.destination_id AND l.dispatch_id = d.dispatch_id AND l.attempt = d.attempt
-			AND l.worker = $4 AND set_config('synchronous_commit', 'off', true) = 'off'`
-	destinations, dispatches, attempts := make([]string, len(done)), make([]string, len(done)), make([]int32, len(done))
-	for i, c := range done {
-		destinations[i], dispatches[i], attempts[i] = string(c.Destination), string(c.Dispatch), int32(c.attempt())
+			AND d.at <= (SELECT position FROM cursors WHERE name = 'dispatches')
+			AND l.worker = $5 AND set_config('synchronous_commit', 'off', true) = 'off'`
+	destinations, dispatches := make([]string, len(done)), make([]string, len(done))
+	attempts, positions := make([]int32, len(done)), make([]int64, len(done))
+	for i, d := range done {
+		destinations[i], dispatches[i] = string(d.Destination), string(d.Dispatch)
+		attempts[i], positions[i] = int32(d.attempt()), int64(d.at)
 	}
-	if _, err := l.pool.Exec(ctx, query, destinations, dispatches, attempts, l.worker); err != nil {
+	if _, err := l.pool.Exec(ctx, query, destinations, dispatches, attempts, positions, l.worker); err != nil {
 		return fmt.Errorf("release leases: %w", err)
 	}
 	return nil

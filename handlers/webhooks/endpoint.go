@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,15 @@ type endpoint struct {
 	version    int64  // of the delivery's stream that set it
 	authToken  string // empty: none
 	signingKey []byte // nil: unsigned
+}
+
+// clip returns at most max bytes of what the destination said, as text that can be recorded:
+// should it repeat the token that it was sent, that is blotted out.
+func (ep endpoint) clip(said string, max int) string {
+	if ep.authToken != "" {
+		said = strings.ReplaceAll(said, ep.authToken, strings.Repeat("*", len(ep.authToken)))
+	}
+	return strings.ToValidUTF8(said[:min(len(said), max)], "\uFFFD")
 }
 
 // errGone is returned for a destination that is no more.

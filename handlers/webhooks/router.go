@@ -42,6 +42,9 @@ type Config struct {
 	// exceed the longest time-out of a destination. Default 65 s.
 	Grace time.Duration
 
+	// Now is the clock. Default [time.Now].
+	Now func() time.Time
+
 	// Observe, if set, is called after each attempt that was recorded, from many goroutines.
 	Observe func(Report)
 }
@@ -65,6 +68,9 @@ func Add(router *message.Router, cfg Config) (prometheus.Collector, error) {
 	}
 	if len(cfg.Retries) == 0 {
 		cfg.Retries = domain.DefaultRetries
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	cfg.Workers = cmp.Or(cfg.Workers, 512)
 	cfg.Share = cmp.Or(cfg.Share, 64)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -25,27 +26,33 @@ const (
 	keptBody       = 1 << 10 // bytes recorded of it
 	maxHeaderBytes = 64 << 10
 	keptHeaders    = 20
-	keptHeader     = 200 // bytes of a header's value
+	keptHeader     = 200 // bytes of a header's name, and of its value
+	keptFault      = 500 // bytes of an error's text, which may quote the answer
 )
+
+// dialTimeout is the longest that connecting may take, and then TLS: as long as a destination
+// may ask for. What it does ask for goes over all of the attempt.
+const dialTimeout = 60 * time.Second
 
 // A Sender makes requests to destinations. It is safe for concurrent use.
 type Sender struct {
 	client    *http.Client
 	userAgent string
+	now       func() time.Time
 }
 
 // NewSender returns a sender that connects to what guard allows and names version in its
 // User-Agent.
 func NewSender(guard *Guard, version string) *Sender {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: guard.Control}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: guard.Control}
 	return &Sender{
-		userAgent: "OpenProspect-Ledger/" + version,
+		userAgent: "OpenProspect-Ledger/" + version, now: time.Now,
 		client: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				DialContext:            dialer.DialContext,
 				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-				TLSHandshakeTimeout:    10 * time.Second,
+				TLSHandshakeTimeout:    dialTimeout,
 				MaxResponseHeaderBytes: maxHeaderBytes,
 				MaxIdleConnsPerHost:    64,
 				IdleConnTimeout:        60 * time.Second,
@@ -83,8 +90,8 @@ func (s *Sender) send(ctx context.Context, ep endpoint, r request) (a answer) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	a.startedAt = time.Now()
-	defer func() { a.took = time.Since(a.startedAt) }()
+	a.startedAt = s.now()
+	defer func() { a.took = s.now().Sub(a.startedAt) }()
 	req, err := s.newRequest(ctx, ep, r, a.startedAt)
 	if err != nil {
 		a.fault = err.Error()
@@ -92,21 +99,32 @@ func (s *Sender) send(ctx context.Context, ep endpoint, r request) (a answer) {
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		a.fault = explain(err, timeout)
+		a.fault = ep.clip(explain(err, timeout), keptFault)
 		return a
 	}
 	defer resp.Body.Close()
-	a.status, a.headers = resp.StatusCode, keep(resp.Header)
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	a.body = strings.ToValidUTF8(string(body[:min(len(body), keptBody)]), "\uFFFD")
+	a.status, a.headers, a.retryAfter = resp.StatusCode, keep(resp.Header, ep), retryAfter(resp, a.startedAt)
+	a.body, err = readBody(resp, ep)
 	switch {
-	case err != nil:
-		a.fault = "reading the answer: " + explain(err, timeout)
 	case a.status < 200 || a.status > 299:
-		a.fault = "the destination answered " + strconv.Itoa(a.status) + " " + http.StatusText(a.status)
-		a.retryAfter = retryAfter(resp, a.startedAt)
+		a.fault = strings.TrimSpace("the destination answered " + strconv.Itoa(a.status) + " " + http.StatusText(a.status))
+	case err != nil:
+		a.fault = ep.clip("reading the answer: "+explain(err, timeout), keptFault)
 	}
 	return a
+}
+
+// readBody reads the body of an answer, up to maxBody, and returns what is recorded of it.
+func readBody(resp *http.Response, ep endpoint) (string, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return "", nil // what follows has no end, and the time limit no longer holds
+	}
+	body := io.LimitReader(resp.Body, maxBody)
+	head, err := io.ReadAll(io.LimitReader(body, keptBody+int64(len(ep.authToken)))) // to clip a token whole
+	if err == nil {
+		_, err = io.Copy(io.Discard, body)
+	}
+	return ep.clip(string(head), keptBody), err
 }
 
 // newRequest returns the request as it goes out (contract, section 7).
@@ -151,12 +169,16 @@ func explain(err error, timeout time.Duration) string {
 	switch {
 	case errors.Is(err, ErrForbidden):
 		return ErrForbidden.Error()
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return "no complete answer within " + timeout.String()
 	case errors.As(err, &dns):
 		return "the name " + dns.Name + " could not be resolved: " + dns.Err
 	case errors.As(err, &cert):
 		return "the certificate was not accepted: " + cert.Err.Error()
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return "no complete answer within " + timeout.String()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection was refused"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return "the connection was closed before the answer was complete"
 	}
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner // without the method and the URL, which are known
@@ -165,14 +187,13 @@ func explain(err error, timeout time.Duration) string {
 }
 
 // keep returns what is recorded of an answer's headers.
-func keep(h http.Header) map[string]string {
+func keep(h http.Header, ep endpoint) map[string]string {
 	kept := make(map[string]string, len(h))
 	for _, name := range slices.Sorted(headerNames(h)) {
 		if len(kept) == keptHeaders {
 			break
 		}
-		value := strings.Join(h[name], ", ")
-		kept[name] = strings.ToValidUTF8(value[:min(len(value), keptHeader)], "\uFFFD")
+		kept[name] = ep.clip(strings.Join(h[name], ", "), keptHeader)
 	}
 	return kept
 }
@@ -181,7 +202,7 @@ func keep(h http.Header) map[string]string {
 func headerNames(h http.Header) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for name := range h {
-			if name != "Set-Cookie" && !yield(name) {
+			if name != "Set-Cookie" && len(name) <= keptHeader && !yield(name) {
 				return
 			}
 		}
@@ -189,13 +210,13 @@ func headerNames(h http.Header) func(func(string) bool) {
 }
 
 // retryAfter returns the wait that a 429 or 503 asks for, in either form (RFC 9110, section
-// 10.2.3), and 0 when it asks for none.
+// 10.2.3), and 0 when it asks for none. A number that is too large is a very long wait.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
 	}
 	value := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"sync"
+	"maps"
 	"testing"
 	"time"
 
@@ -26,6 +23,9 @@ import (
 )
 
 const org = domain.OrganisationID("org_test")
+
+// patience bounds every wait for something that must happen.
+const patience = 30 * time.Second
 
 // bundle is what a test works with.
 type bundle struct {
@@ -52,6 +52,18 @@ func setup(t testing.TB) *bundle {
 		Grace:   20 * time.Second,
 	}
 	return b
+}
+
+// another returns the ledger as another process sees it, with connections of its own.
+func (b *bundle) another(t testing.TB) *bundle {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), b.pool.Config())
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	other := *b
+	other.pool, other.store, other.views = pool, projectionstest.NewStore(t, pool), projections.NewViews(pool)
+	other.cfg.Pool, other.cfg.Store = pool, other.store
+	return &other
 }
 
 // work follows the log and attempts what is due until the test ends, or the function that it
@@ -88,15 +100,105 @@ func destination(url string) domain.Destination {
 	return domain.Destination{ID: domain.NewDestinationID(), Type: domain.Webhook, URL: url}
 }
 
-// qualify hands companies over and returns the last position.
-func (b *bundle) qualify(t testing.TB, d domain.Delivery, companies ...domain.CompanyID) eventstore.Position {
+// secret keeps a secret and returns its name.
+func (b *bundle) secret(t testing.TB, text string) domain.SecretID {
 	t.Helper()
-	var last eventstore.Position
-	for _, o := range b.qualifyEach(t.Context(), d, companies) {
-		require.NoError(t, o.Err)
-		last = max(last, o.Commit.Position)
+	id := domain.NewSecretID()
+	require.NoError(t, b.vault.Put(t.Context(), string(id), text))
+	return id
+}
+
+// change changes a destination.
+func (b *bundle) change(t testing.TB, d domain.Delivery, id domain.DestinationID, f func(*domain.Destination)) eventstore.Position {
+	t.Helper()
+	return execute(t, b, domain.ChangeDestination{
+		Delivery: d.ID, Organisation: org, Destination: id,
+		Change: func(dst domain.Destination) domain.Destination {
+			f(&dst)
+			return dst
+		},
+	}).Commit.Position
+}
+
+// set gives a delivery a status.
+func (b *bundle) set(t testing.TB, d domain.Delivery, status domain.DeliveryStatus) {
+	t.Helper()
+	execute(t, b, domain.UpdateDelivery{ID: d.ID, Organisation: org, Status: &status})
+}
+
+// settle waits until the read model of dispatches shows all that the log has.
+func (b *bundle) settle(t testing.TB) {
+	t.Helper()
+	head, err := b.store.Head(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.store.Await(t.Context(), "dispatches", head))
+}
+
+// counts returns the numbers of a delivery's dispatches by status; those that are not 0.
+func (b *bundle) counts(t testing.TB, d domain.Delivery) projections.Counts {
+	t.Helper()
+	counts, err := b.views.Counts(t.Context(), d.ID)
+	require.NoError(t, err)
+	maps.DeleteFunc(counts, func(_ domain.DispatchStatus, n int64) bool { return n == 0 })
+	return counts
+}
+
+// awaitCounts waits until a delivery's dispatches have the statuses.
+func (b *bundle) awaitCounts(t testing.TB, d domain.Delivery, want projections.Counts) {
+	t.Helper()
+	var got projections.Counts
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		head, appended := b.store.Mark("").Next()
+		if err := b.store.Await(ctx, "dispatches", head); err == nil {
+			if got = b.counts(t, d); maps.Equal(got, want) {
+				return
+			}
+		}
+		select {
+		case <-appended:
+		case <-ctx.Done():
+		}
 	}
-	return last
+	require.Equal(t, want, got)
+}
+
+// events returns the events of a dispatch, once there are n or more.
+func (b *bundle) events(t testing.TB, id domain.DispatchID, n int) []domain.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, appended := b.store.Mark("").Next()
+		records, err := b.store.ReadStream(ctx, domain.DispatchStream(id))
+		require.NoError(t, err)
+		if len(records) >= n {
+			events := make([]domain.Event, len(records))
+			for i, rec := range records {
+				decoded, err := b.store.Registry().Decode(rec)
+				require.NoError(t, err)
+				events[i] = decoded.(domain.Event)
+			}
+			return events
+		}
+		select {
+		case <-appended:
+		case <-ctx.Done():
+			require.FailNow(t, "too few events", "%d of %d of dispatch %s", len(records), n, id)
+		}
+	}
+}
+
+// qualify hands companies over and returns the hand-overs, in order.
+func (b *bundle) qualify(t testing.TB, d domain.Delivery, companies ...domain.CompanyID) []domain.HandOverID {
+	t.Helper()
+	ids := make([]domain.HandOverID, len(companies))
+	for i, o := range b.qualifyEach(t.Context(), d, companies) {
+		require.NoError(t, o.Err)
+		ids[i] = o.State.ID
+	}
+	return ids
 }
 
 // qualifyEach hands companies over in one go.
@@ -126,70 +228,6 @@ func names(n int) []domain.CompanyID {
 	return ids
 }
 
-// A received is a request as the receiver saw it.
-type received struct {
-	at     time.Time
-	header http.Header
-	body   string
-}
-
-// A receiver keeps what it gets.
-type receiver struct {
-	*httptest.Server
-	mu   sync.Mutex
-	got  []received
-	news chan struct{}
-}
-
-// newReceiver starts a receiver on loopback that answers as answer says, given the number of
-// requests with the same webhook-id so far, from 1.
-func newReceiver(t testing.TB, answer func(w http.ResponseWriter, nth int)) *receiver {
-	t.Helper()
-	r := &receiver{news: make(chan struct{}, 1)}
-	counts := map[string]int{}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, _ := io.ReadAll(req.Body)
-		r.mu.Lock()
-		r.got = append(r.got, received{at: time.Now(), header: req.Header, body: string(body)})
-		counts[req.Header.Get("Webhook-Id")]++
-		nth := counts[req.Header.Get("Webhook-Id")]
-		r.mu.Unlock()
-		select {
-		case r.news <- struct{}{}:
-		default:
-		}
-		answer(w, nth)
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-// ok answers 200.
-func ok(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusOK) }
-
-// all returns what was received so far.
-func (r *receiver) all() []received {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]received(nil), r.got...)
-}
-
-// await returns what was received once that is n requests or more.
-func (r *receiver) await(t testing.TB, n int) []received {
-	t.Helper()
-	timeout := time.After(30 * time.Second)
-	for {
-		if got := r.all(); len(got) >= n {
-			return got
-		}
-		select {
-		case <-r.news:
-		case <-timeout:
-			require.FailNow(t, "too few requests", "%d of %d", len(r.all()), n)
-		}
-	}
-}
-
 // dispatch returns the dispatch of a received request once it has the status.
 func (b *bundle) dispatch(t testing.TB, id string, status domain.DispatchStatus) projections.Dispatch {
 	t.Helper()
@@ -198,6 +236,6 @@ func (b *bundle) dispatch(t testing.TB, id string, status domain.DispatchStatus)
 		var err error
 		d, err = b.views.Dispatch(t.Context(), domain.DispatchID(id))
 		return err == nil && d.Status == status
-	}, 30*time.Second, 10*time.Millisecond, "dispatch %s did not become %s", id, status)
+	}, patience, 10*time.Millisecond, "dispatch %s did not become %s", id, status)
 	return d
 }

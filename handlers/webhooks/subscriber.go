@@ -66,6 +66,7 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 // attempt may take, and gives back their leases.
 func (s *subscriber) Close() error {
 	s.stop()
+	s.running.Wait() // from here on nothing becomes pending
 	done := make(chan struct{})
 	go func() {
 		s.pending.Wait()
@@ -76,7 +77,6 @@ func (s *subscriber) Close() error {
 	case <-time.After(s.cfg.Grace):
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "attempts were left unfinished")
 	}
-	s.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseEvery)
 	defer cancel()
 	return s.release(ctx)
@@ -88,7 +88,7 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 	for ctx.Err() == nil {
 		_, shown := s.shown.Next()
 		claimed, err := s.next(ctx, out)
-		now := time.Now()
+		now := s.cfg.Now()
 		if err == nil && now.Sub(released) > releaseEvery {
 			released = now
 			err = s.release(ctx)
@@ -175,8 +175,12 @@ func (s *subscriber) take(claims []claim) {
 // claimKey is the context key of a message's claim.
 type claimKey struct{}
 
-// hand sends c as a message. When ctx is done first, it gives c back.
+// hand sends c as a message. When ctx is done, it gives c back.
 func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Message) {
+	if ctx.Err() != nil {
+		s.finish(c, 0)
+		return
+	}
 	msg := message.NewMessage(string(c.Dispatch), nil)
 	msg.SetContext(context.WithValue(context.WithoutCancel(ctx), claimKey{}, c))
 	select {
@@ -213,12 +217,12 @@ func (s *subscriber) free(c claim) {
 // release gives back the leases whose outcomes the read model shows.
 func (s *subscriber) release(ctx context.Context) error {
 	shown, _ := s.shown.Next()
-	var gone []claim
+	var gone []settled
 	s.mu.Lock()
 	kept := s.done[:0]
 	for _, d := range s.done {
 		if d.at <= shown {
-			gone = append(gone, d.claim)
+			gone = append(gone, d)
 		} else {
 			kept = append(kept, d)
 		}
