@@ -18,6 +18,7 @@ type news struct {
 
 	appended    <-chan struct{} // closed when the log has grown since the last look
 	standby     bool            // another process held the cursor then
+	ended       bool            // the page that was found then, if any, was the last
 	uncommitted error           // why what was made of it then could not be committed
 	failures    int             // in a row
 }
@@ -44,7 +45,7 @@ func (n *news) HandleError(_ watermill.LoggerAdapter, none bool, err error) time
 		return min(shortest<<n.failures, longest)
 	}
 	n.failures = 0
-	if none {
+	if none || n.ended {
 		n.wait()
 	}
 	return 0

@@ -50,6 +50,7 @@ func (p pages) UnmarshalMessage(params wsql.UnmarshalMessageParams) (wsql.Row, e
 		return wsql.Row{}, sql.ErrNoRows
 	}
 	last := min(*own+int64(p.cfg.Page), head)
+	p.news.ended = last == head
 	msg := message.NewMessage(p.cfg.Name+"/"+strconv.FormatInt(last, 10), nil)
 	msg.Metadata.Set(firstKey, strconv.FormatInt(*own+1, 10))
 	msg.Metadata.Set(lastKey, strconv.FormatInt(last, 10))
