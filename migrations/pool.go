@@ -11,7 +11,8 @@ import (
 // that the ledger's queries count on. It connects when it is first used.
 //
 // Plans are made for each execution: one that was made while a read model was nearly empty, and
-// kept, would scan it from end to end when it no longer is.
+// kept, would scan it from end to end when it no longer is. And indexes are walked, not turned
+// into bitmaps: rows of queue-like tables die young, and only a walk marks their entries dead.
 func OpenPool(ctx context.Context, url string, max int32) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -19,6 +20,7 @@ func OpenPool(ctx context.Context, url string, max int32) (*pgxpool.Pool, error)
 	}
 	config.MaxConns = max
 	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	config.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)

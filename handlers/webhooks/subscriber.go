@@ -43,9 +43,10 @@ type settled struct {
 
 // Timing of the claims.
 const (
-	claimPause   = 4 * time.Millisecond // between claims while there is enough to do
-	releaseEvery = time.Second
-	sweepEvery   = time.Minute
+	claimPause     = 4 * time.Millisecond // between claims while there is enough to do
+	releaseEvery   = 250 * time.Millisecond
+	releaseTimeout = 2 * time.Second // of the last one
+	sweepEvery     = time.Minute
 )
 
 // Subscribe hands out claims until ctx is done or the subscriber is closed, and then closes
@@ -77,7 +78,7 @@ func (s *subscriber) Close() error {
 	case <-time.After(s.cfg.Grace):
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "attempts were left unfinished")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseEvery)
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
 	return s.release(ctx)
 }
