@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,15 +19,18 @@ type databaseFlags struct {
 
 // open returns a pool on the database, once that answers and its schema is current.
 func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
+	if f.MaxConnections < 1 {
+		return nil, errors.New("--max-connections must be at least 1")
+	}
 	pool, err := migrations.OpenPool(ctx, f.DatabaseURL, f.MaxConnections)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("use the database of --database-url: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to the database: %w", err)
+		return nil, fmt.Errorf("use the database of --database-url: %w", err)
 	}
 	switch pending, err := migrations.Pending(ctx, f.DatabaseURL); {
 	case err != nil:
@@ -34,7 +38,7 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
 		return nil, err
 	case pending:
 		pool.Close()
-		return nil, fmt.Errorf("the database's schema is not of this build: run ledger migrate")
+		return nil, errors.New("the database's schema is not of this build: run ledger migrate")
 	}
 	return pool, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 )
 
@@ -39,17 +40,23 @@ type demo struct {
 	out     io.Writer
 	apiKey  string
 	keyHint string // shell words that give the key, which is not shown again
+	retries []time.Duration
 
 	mu       sync.Mutex
-	settled  map[string]bool // by company: delivered or failed
+	delivery domain.DeliveryID // what is counted; of others attempts may be left over
+	settled  map[string]bool   // by hand-over: delivered or failed
+	failed   int
 	attempts int
 	failures int
 	all      chan struct{} // closed when every sample is settled
 }
 
 // newDemo returns a demonstration that is shown on out.
-func newDemo(out io.Writer, apiKey, keyHint string) *demo {
-	return &demo{out: out, apiKey: apiKey, keyHint: keyHint, settled: map[string]bool{}, all: make(chan struct{})}
+func newDemo(out io.Writer, apiKey, keyHint string, retries []time.Duration) *demo {
+	return &demo{
+		out: out, apiKey: apiKey, keyHint: keyHint, retries: retries,
+		settled: map[string]bool{}, all: make(chan struct{}),
+	}
 }
 
 // run makes a delivery to a receiver of its own at the ledger that answers at base, feeds the
@@ -87,6 +94,9 @@ func (d *demo) prepare(ctx context.Context, base, receiver string) (delivery str
 	if err := d.post(ctx, base+"/api/v1/deliveries", map[string]any{"name": name}, &made); err != nil {
 		return "", err
 	}
+	d.mu.Lock()
+	d.delivery = domain.DeliveryID(made.ID)
+	d.mu.Unlock()
 	destination := map[string]any{"type": "webhook", "url": receiver, "auth_type": "bearer", "auth_token": "your-secret-token"}
 	return made.ID, d.post(ctx, base+"/api/v1/deliveries/"+made.ID+"/destinations", destination, nil)
 }
@@ -157,28 +167,41 @@ func (d *demo) observe(r webhooks.Report) {
 	defer d.mu.Unlock()
 	fmt.Fprintf(d.out, "%-12s  %s  %-24s  %7d  %-6s  %6.1f  %s\n", time.Now().Format("15:04:05.000"),
 		padded(company.Name, 34), string(r.Destination)[:min(24, len(r.Destination))], r.Attempt, status,
-		float64(r.Took.Microseconds())/1000, outcomeOf(r))
+		float64(r.Took.Microseconds())/1000, d.outcomeOf(r))
+	if r.HandOver.Delivery == d.delivery {
+		d.count(r)
+	}
+}
+
+// count enters an attempt into the sums.
+func (d *demo) count(r webhooks.Report) {
 	d.attempts++
 	if r.Fault != "" {
 		d.failures++
 	}
-	if r.Fault == "" || r.Attempt > len(demoRetries) {
-		id := string(r.HandOver.HandOver)
-		if !d.settled[id] {
-			d.settled[id] = true
-			if len(d.settled) == strings.Count(strings.TrimSpace(samples), "\n")+1 {
-				close(d.all)
-			}
-		}
+	id, last := string(r.HandOver.HandOver), r.Attempt > len(d.retries)
+	if d.settled[id] || r.Fault != "" && !last {
+		return
+	}
+	d.settled[id] = true
+	if r.Fault != "" {
+		d.failed++
+	}
+	if len(d.settled) == strings.Count(strings.TrimSpace(samples), "\n")+1 {
+		close(d.all)
 	}
 }
 
 // outcomeOf says in a word what became of an attempt.
-func outcomeOf(r webhooks.Report) string {
-	if r.Fault == "" {
+func (d *demo) outcomeOf(r webhooks.Report) string {
+	switch {
+	case r.Fault == "":
 		return "delivered"
+	case r.Attempt > len(d.retries):
+		return "failed"
+	default:
+		return "will be retried"
 	}
-	return "will be retried"
 }
 
 // padded returns text in exactly width columns, cut if it is longer.
@@ -190,18 +213,22 @@ func padded(text string, width int) string {
 func (d *demo) summarise(base, delivery string, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	then := " and were made again"
+	if d.failed > 0 {
+		then = fmt.Sprintf("; %d companies were given up", d.failed)
+	}
 	fmt.Fprintf(d.out, `
-%d companies delivered in %.1f s, by %d attempts, of which %d failed and were made again.
+%d companies delivered in %.1f s, by %d attempts, of which %d failed%s.
 
 Try next, while this keeps running:
 
   KEY=%s
   curl -H "Authorization: Bearer $KEY" '%s/api/v1/deliveries/%s'
-  curl -H "Authorization: Bearer $KEY" '%[6]s/api/v1/deliveries/%[7]s/companies?limit=2'
-  curl -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' '%[6]s/api/v1/deliveries/%[7]s/qualifications' \
+  curl -H "Authorization: Bearer $KEY" '%[7]s/api/v1/deliveries/%[8]s/companies?limit=2'
+  curl -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' '%[7]s/api/v1/deliveries/%[8]s/qualifications' \
     -d '{"company":{"id":"comp_mine","name":"My Company"},"qualification_score":90,"match_reasons":["I said so"]}'
 
-`, len(d.settled), took.Seconds(), d.attempts, d.failures, d.keyHint, base, delivery)
+`, len(d.settled)-d.failed, took.Seconds(), d.attempts, d.failures, then, d.keyHint, base, delivery)
 }
 
 // startReceiver starts a receiver on loopback that runs until ctx is done, and returns its

@@ -83,11 +83,11 @@ func (v *devVerb) serve(ctx context.Context, w world, pool *pgxpool.Pool, key va
 		if v.DevAPIKey != "" {
 			keyHint = "$LEDGER_DEV_API_KEY"
 		}
-		d = newDemo(w.out, apiKey, keyHint)
-		e.observe = d.observe
 		if len(e.RetrySchedule) == 0 {
 			e.RetrySchedule = demoRetries
 		}
+		d = newDemo(w.out, apiKey, keyHint, e.RetrySchedule)
+		e.observe = d.observe
 	}
 	demoDone := make(chan struct{})
 	e.listening = func(at net.Addr) {
@@ -158,18 +158,23 @@ func (v *devVerb) apiKey(ctx context.Context, pool *pgxpool.Pool, w world) (stri
 		return text, err
 	}
 	if v.DevAPIKey != "" {
-		return create(v.DevAPIKey)
+		text, err := create(v.DevAPIKey)
+		if err != nil {
+			return "", fmt.Errorf("use --dev-api-key: %w", err)
+		}
+		return text, nil
 	}
+	path := filepath.Join(v.DataDir, "api-key")
 	fresh := false
 	text, err := v.kept("api-key", func() (string, error) { fresh = true; return create("") })
 	if err != nil {
 		return "", err
 	}
 	if !fresh {
+		fmt.Fprintf(w.out, "API key of organisation %s: the one kept in %s\n", org.Name, path)
 		return create(text) // again, should the folder be used with another database
 	}
-	fmt.Fprintf(w.out, "API key of organisation %s, shown this once (and kept in %s):\n  %s\n",
-		org.Name, filepath.Join(v.DataDir, "api-key"), text)
+	fmt.Fprintf(w.out, "API key of organisation %s, shown this once (and kept in %s):\n  %s\n", org.Name, path, text)
 	return text, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,8 +29,8 @@ import (
 
 // engineFlags adjust what serve and dev have in common.
 type engineFlags struct {
-	Listen                 string          `default:"127.0.0.1:8080" help:"Address of the API."`
-	RetrySchedule          []time.Duration `placeholder:"WAIT,…" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
+	Listen                 string          `default:"127.0.0.1:8080" help:"Address of the API, and of /healthz, /readyz and /metrics."`
+	RetrySchedule          []time.Duration `placeholder:"WAIT" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
 	Attempts               int             `default:"512" help:"Webhook attempts that this process has under way at most."`
 	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
 	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`
@@ -42,6 +43,19 @@ func (f engineFlags) logger(w io.Writer, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// Validate is called by kong. It refuses values that mean nothing.
+func (f engineFlags) Validate() error {
+	if f.Attempts < 1 || f.AttemptsPerDestination < 1 {
+		return errors.New("--attempts and --attempts-per-destination must be at least 1")
+	}
+	for _, wait := range f.RetrySchedule {
+		if wait <= 0 {
+			return fmt.Errorf("--retry-schedule must be waits such as 1s,2s,4s: %s is none", wait)
+		}
+	}
+	return nil
 }
 
 // The roles of a process.
@@ -91,7 +105,7 @@ func (e *engine) run(ctx context.Context) error {
 	}
 	listener, err := net.Listen("tcp", e.Listen)
 	if err != nil {
-		return fmt.Errorf("listen for requests: %w", err)
+		return fmt.Errorf("listen for requests at the address of --listen: %w", err)
 	}
 
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -124,11 +138,12 @@ func joinStop(first, second error) error {
 	return second
 }
 
-// api returns the server of the API.
+// api returns the server of the API; without that role, of the status alone.
 func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.key),
 		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
+		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,15 +21,19 @@ type keysVerb struct {
 // createKeyVerb is ledger keys create.
 type createKeyVerb struct {
 	databaseFlags
-	Organisation string         `required:"" help:"Name or ID of the organisation for which the key acts."`
+	Organisation string         `required:"" placeholder:"NAME" help:"Name or ID of the organisation for which the key acts."`
 	Name         string         `default:"default" help:"What the key is for."`
-	Scopes       []apikey.Scope `default:"deliveries:read,deliveries:write,companies:read,prospects:read,prospect_searches:read" help:"What the key may do. The engine's keys need candidates:write and qualifications:write. \"all\" stands for all scopes."`
+	Scopes       []apikey.Scope `default:"deliveries:read,deliveries:write,companies:read,prospects:read,prospect_searches:read" placeholder:"SCOPE" help:"What the key may do. Default: deliveries:read, deliveries:write, companies:read, prospects:read and prospect_searches:read, which is what a customer needs. The engine's keys need candidates:write and qualifications:write. admin is for keys; all stands for all scopes."`
 	ExpiresIn    time.Duration  `help:"How long the key is good, such as 720h. Default: for ever."`
 	Test         bool           `help:"Make an lnc_test_ key."`
 }
 
 // Run creates the key.
 func (v *createKeyVerb) Run(ctx context.Context, w world) error {
+	n, err := v.newKey(time.Now())
+	if err != nil {
+		return err
+	}
 	pool, err := v.open(ctx)
 	if err != nil {
 		return err
@@ -39,14 +44,7 @@ func (v *createKeyVerb) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	n := apikey.NewKey{Organisation: org.ID, Name: v.Name, Scopes: v.Scopes, Test: v.Test}
-	if len(n.Scopes) == 1 && n.Scopes[0] == "all" {
-		n.Scopes = apikey.Scopes()
-	}
-	if v.ExpiresIn > 0 {
-		at := time.Now().Add(v.ExpiresIn)
-		n.ExpiresAt = &at
-	}
+	n.Organisation = org.ID
 	key, text, err := keys.Create(ctx, n)
 	if err != nil {
 		return err
@@ -54,6 +52,27 @@ func (v *createKeyVerb) Run(ctx context.Context, w world) error {
 	fmt.Fprintf(w.err, "Key %s of %s (%s). It is shown this once:\n", key.ID, org.Name, org.ID)
 	_, err = fmt.Fprintln(w.out, text)
 	return err
+}
+
+// newKey returns the key that the flags ask for, of no organisation yet.
+func (v *createKeyVerb) newKey(now time.Time) (apikey.NewKey, error) {
+	n := apikey.NewKey{Name: v.Name, Scopes: v.Scopes, Test: v.Test}
+	if slices.Contains(n.Scopes, "all") {
+		n.Scopes = apikey.Scopes()
+	}
+	for _, s := range n.Scopes {
+		if !s.Known() {
+			return n, fmt.Errorf("--scopes: there is no scope %q; there are %s, and all", s, scopeList(apikey.Scopes()))
+		}
+	}
+	switch {
+	case v.ExpiresIn < 0:
+		return n, fmt.Errorf("--expires-in must not be negative: %s is", v.ExpiresIn)
+	case v.ExpiresIn > 0:
+		at := now.Add(v.ExpiresIn)
+		n.ExpiresAt = &at
+	}
+	return n, nil
 }
 
 // findOrCreate returns the organisation of that name or ID, a new one if there is none.
@@ -68,7 +87,7 @@ func findOrCreate(ctx context.Context, keys *apikey.Keys, nameOrID string) (apik
 // listKeysVerb is ledger keys list.
 type listKeysVerb struct {
 	databaseFlags
-	Organisation string `required:"" help:"Name or ID of the organisation."`
+	Organisation string `required:"" placeholder:"NAME" help:"Name or ID of the organisation."`
 }
 
 // Run prints the organisation's keys.
@@ -91,10 +110,14 @@ func (v *listKeysVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tSCOPES")
+	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tEXPIRES\tSCOPES")
 	for _, k := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			k.ID, k.Hint, k.Name, keyState(k, time.Now()), k.CreatedAt.UTC().Format(time.RFC3339), scopeList(k.Scopes))
+		expires := "never"
+		if k.ExpiresAt != nil {
+			expires = k.ExpiresAt.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Hint, k.Name, keyState(k, time.Now()),
+			k.CreatedAt.UTC().Format(time.RFC3339), expires, scopeList(k.Scopes))
 	}
 	return table.Flush()
 }

@@ -46,22 +46,10 @@ func main() {
 
 // run parses args and carries out their verb.
 func run(ctx context.Context, args []string, w world) error {
-	var v verbs
 	exited := errors.New("exited")
-	parser, err := kong.New(&v,
-		kong.Name("ledger"),
-		kong.Description("The delivery ledger hands qualified companies over to customers: pushed to webhooks, or pulled from an API. "+
-			"Every flag can also be set by the environment variable named behind it."),
-		kong.DefaultEnvars("LEDGER"),
-		kong.UsageOnError(),
-		kong.Writers(w.out, w.err),
-		kong.Exit(func(int) { panic(exited) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(w),
-	)
+	parser, err := newParser(ctx, w, func(int) { panic(exited) })
 	if err != nil {
-		return fmt.Errorf("read command line: %w", err)
+		return err
 	}
 	defer func() {
 		if r := recover(); r != nil && r != any(exited) { // --help has been printed
@@ -70,7 +58,35 @@ func run(ctx context.Context, args []string, w world) error {
 	}()
 	verb, err := parser.Parse(args)
 	if err != nil {
-		return err
+		return withHint(err)
 	}
 	return verb.Run()
+}
+
+// newParser returns a parser of the command line. It calls exit when it has printed help.
+func newParser(ctx context.Context, w world, exit func(int)) (*kong.Kong, error) {
+	parser, err := kong.New(&verbs{},
+		kong.Name("ledger"),
+		kong.Description("The delivery ledger hands qualified companies over to customers: pushed to webhooks, or pulled from an API. "+
+			"Every flag can also be set by the environment variable named behind it."),
+		kong.DefaultEnvars("LEDGER"),
+		kong.Writers(w.out, w.err),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(w),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("read command line: %w", err)
+	}
+	return parser, nil
+}
+
+// withHint adds to an error of the command line where to read on.
+func withHint(err error) error {
+	command := "ledger"
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context.Selected() != nil {
+		command = e.Context.Selected().FullPath()
+	}
+	return fmt.Errorf("%w (see %s --help)", err, command)
 }

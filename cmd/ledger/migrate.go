@@ -15,7 +15,7 @@ type migrateVerb struct {
 // Run applies what is pending. Several may run at once.
 func (v *migrateVerb) Run(ctx context.Context, w world) error {
 	if err := migrations.Up(ctx, v.DatabaseURL); err != nil {
-		return err
+		return fmt.Errorf("migrate the database of --database-url: %w", err)
 	}
 	fmt.Fprintln(w.out, "The schema is up to date.")
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -12,8 +13,8 @@ import (
 type serveVerb struct {
 	databaseFlags
 	engineFlags
-	Roles                    []string `enum:"api,follow,attempt" default:"api,follow,attempt" help:"What this process does: answer the API, keep the read models, attempt webhooks. Any number of processes may share a database, in any mixture."`
-	EncryptionKey            string   `required:"" help:"Key under which secrets are kept: 32 random bytes in base64, as openssl rand -base64 32 prints. The same for all processes."`
+	Roles                    []string `enum:"api,follow,attempt" default:"api,follow,attempt" placeholder:"ROLE" help:"What this process does, of api, follow and attempt: answer the API, keep the read models, attempt webhooks. Default: all. Any number of processes may share a database, in any mixture."`
+	EncryptionKey            string   `required:"" placeholder:"KEY" help:"Key under which secrets are kept: 32 random bytes in base64, as openssl rand -base64 32 prints. The same for all processes."`
 	AllowPrivateDestinations bool     `help:"Let webhooks go to loopback, private and link-local addresses. Off unless you know all who configure destinations."`
 	LogLevel                 string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 }
@@ -30,9 +31,12 @@ func (v *serveVerb) Run(ctx context.Context, w world) error {
 	if err := level.UnmarshalText([]byte(v.LogLevel)); err != nil {
 		return fmt.Errorf("read log level: %w", err)
 	}
+	if len(v.Roles) == 0 {
+		return errors.New("--roles must name at least one of api, follow and attempt")
+	}
 	key, err := vault.ParseKey(v.EncryptionKey)
 	if err != nil {
-		return err
+		return fmt.Errorf("read --encryption-key: %w", err)
 	}
 	pool, err := v.open(ctx)
 	if err != nil {

@@ -49,6 +49,10 @@ type Config struct {
 	// Ready is asked at each /readyz, and must return soon. Default: always ready.
 	Ready func(ctx context.Context) ReadyReport
 
+	// StatusOnly leaves out the API: only /healthz, /readyz and /metrics are answered. It is
+	// for processes that do other work. Default: everything is.
+	StatusOnly bool
+
 	// Metrics gets the server's metrics, and is what /metrics shows. Default: a registry
 	// of its own.
 	Metrics *prometheus.Registry
@@ -125,8 +129,11 @@ func (s *Server) routes() *echo.Echo {
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.refuse(c, err) }
 	e.Use(s.observe, s.recover, s.compress, s.authenticate, s.validate)
 	r := router{e}
-	RegisterHandlers(r, NewStrictHandler(s, nil))
 	s.addStatus(r)
+	if !s.cfg.StatusOnly {
+		RegisterHandlers(r, NewStrictHandler(s, nil))
+		s.addContract(r)
+	}
 	return e
 }
 
@@ -141,9 +148,9 @@ func (r router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *
 
 // ServeHTTP answers a request. A final slash makes no difference.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if path := r.URL.Path; len(path) > 1 && strings.HasSuffix(path, "/") {
+	if path := echo.GetPath(r); len(path) > 1 && strings.HasSuffix(path, "/") {
 		u := *r.URL
-		u.Path, u.RawPath = strings.TrimSuffix(path, "/"), strings.TrimSuffix(u.RawPath, "/")
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 		request := *r
 		request.URL = &u
 		r = &request

@@ -36,6 +36,10 @@ func (s *Server) addStatus(r router) {
 	})
 	r.GET("/readyz", s.checkReadiness)
 	r.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{DisableCompression: true})))
+}
+
+// addContract adds the route that shows the contract.
+func (s *Server) addContract(r router) {
 	r.GET("/openapi.json", func(c echo.Context) error {
 		return c.JSONBlob(http.StatusOK, s.contract.json)
 	})
