@@ -159,19 +159,21 @@ func (c RemoveDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 type DisableDestination struct {
 	Delivery    DeliveryID
 	Destination DestinationID
+	URL         string // that answered so; empty: whichever the destination has
 	Reason      string
 }
 
 // Stream names the stream the command is about.
 func (c DisableDestination) Stream() string { return DeliveryStream(c.Delivery) }
 
-// Decide returns what disabling adds: nothing when the destination is gone or disabled.
+// Decide returns what disabling adds: nothing when the destination is gone or disabled, or
+// has another URL by now.
 func (c DisableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	dst, ok := d.Destinations[c.Destination]
-	if !ok || d.Deleted || dst.DisabledReason != "" {
+	if !ok || d.Deleted || dst.DisabledReason != "" || c.URL != "" && c.URL != dst.URL {
 		return nil, nil
 	}
-	return []Event{DestinationDisabled(c)}, nil
+	return []Event{DestinationDisabled{Delivery: c.Delivery, Destination: c.Destination, Reason: c.Reason}}, nil
 }
 
 // normal returns d with defaults filled in and header names in canonical form. One that

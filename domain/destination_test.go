@@ -166,13 +166,19 @@ func TestRemoveDestination(t *testing.T) {
 
 func TestDisableDestination(t *testing.T) {
 	t.Parallel()
-	disable := domain.DisableDestination(disabled)
+	disable := domain.DisableDestination{Delivery: dcf, Destination: hook.ID, URL: hook.URL, Reason: disabled.Reason}
 
 	When(t, Given(created, added), disable).Then(disabled)
 	When(t, Given(created, added, disabled), disable).Then()
 	When(t, Given(created, added, removed), disable).Then()
 	When(t, Given(created, added, deleted), disable).Then()
 	When(t, Given(), disable).Then()
+	elsewhere := disable
+	elsewhere.URL = "https://old.your-api.com"
+	When(t, Given(created, added), elsewhere).Then()
+	anywhere := disable
+	anywhere.URL = ""
+	When(t, Given(created, added), anywhere).Then(disabled)
 
 	d := Fold[domain.Delivery](t, Given(created, added, disabled))
 	require.Equal(t, disabled.Reason, d.Destinations[hook.ID].DisabledReason)

@@ -85,7 +85,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	}
 	a.tell(ctx, c, handOver, got)
 	if got.status == http.StatusGone {
-		err = a.disable(ctx, handOver.Delivery, c.Destination)
+		err = a.disable(ctx, handOver.Delivery, ep.Destination)
 	}
 	return at, err
 }
@@ -99,9 +99,9 @@ func (a *attempter) record(ctx context.Context, c claim, cmd eventstore.Command[
 }
 
 // disable holds what is owed to a destination that answered 410 Gone.
-func (a *attempter) disable(ctx context.Context, delivery domain.DeliveryID, destination domain.DestinationID) error {
+func (a *attempter) disable(ctx context.Context, delivery domain.DeliveryID, gone domain.Destination) error {
 	_, err := eventstore.Execute(ctx, a.cfg.Store, domain.DisableDestination{
-		Delivery: delivery, Destination: destination, Reason: "it answered 410 Gone",
+		Delivery: delivery, Destination: gone.ID, URL: gone.URL, Reason: "it answered 410 Gone",
 	})
 	return err
 }

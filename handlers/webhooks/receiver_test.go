@@ -42,7 +42,7 @@ func newReceiver(t testing.TB, answer func(w http.ResponseWriter, nth int)) *rec
 	return r
 }
 
-// startReceiver is newReceiver for one that its caller closes.
+// startReceiver is newReceiver for one that its caller closes. A nil answer is none of its own.
 func startReceiver(answer func(w http.ResponseWriter, nth int)) *receiver {
 	r := &receiver{news: make(chan struct{}, 1)}
 	counts := map[domain.DispatchID]int{}
@@ -58,7 +58,9 @@ func startReceiver(answer func(w http.ResponseWriter, nth int)) *receiver {
 		case r.news <- struct{}{}:
 		default:
 		}
-		answer(w, nth)
+		if answer != nil {
+			answer(w, nth)
+		}
 	}))
 	return r
 }
@@ -141,6 +143,13 @@ func (g *gate) pass() {
 
 // holds answers 200 when the gate is open.
 func (g *gate) holds(http.ResponseWriter, int) { g.pass() }
+
+// holding returns how many answers are held now.
+func (g *gate) holding() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
 
 // peak returns how many answers were held at once, at most.
 func (g *gate) peak() int {

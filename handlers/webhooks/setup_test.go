@@ -39,7 +39,12 @@ type bundle struct {
 // setup returns a ledger without workers: see work.
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	pool := testdb.New(t)
+	return setupOn(t, testdb.New(t))
+}
+
+// setupOn is setup on a database of the caller's.
+func setupOn(t testing.TB, pool *pgxpool.Pool) *bundle {
+	t.Helper()
 	key, err := vault.ParseKey(vault.NewKeyText())
 	require.NoError(t, err)
 	store := projectionstest.NewStore(t, pool)

@@ -1,0 +1,161 @@
+package webhooks_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+func TestTwoProcessesShareTheWorkAndDoNothingTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, failing(1, http.StatusInternalServerError))
+	d := b.delivery(t, destination(r.URL), destination(r.URL))
+	b.cfg.Share = 8
+	b.another(t).work(t)
+	b.another(t).work(t)
+	b.qualify(t, d, names(150)...)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 300})
+	times := r.times()
+	require.Len(t, times, 300)
+	for id, n := range times {
+		require.Equal(t, 2, n, id)
+	}
+}
+
+func TestProcessThatStopsLeavesTheRestToTheOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, ok)
+	d := b.delivery(t, destination(r.URL))
+	b.cfg.Share = 4
+	stop := b.another(t).work(t)
+	b.another(t).work(t)
+	b.qualify(t, d, names(300)...)
+	r.await(t, 50)
+	stop()
+	require.Less(t, len(r.all()), 300)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 300})
+	times := r.times()
+	require.Len(t, times, 300)
+	for id, n := range times {
+		require.Equal(t, 1, n, id)
+	}
+}
+
+// lease enters a lease as a dead worker would have left it.
+func (b *bundle) lease(t *testing.T, dispatch domain.DispatchID, destination domain.DestinationID, expires time.Duration) {
+	t.Helper()
+	const query = `
+		INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
+		VALUES ($1, $2, 1, $3, now() + make_interval(secs => $4))`
+	_, err := b.pool.Exec(t.Context(), query, destination, dispatch, uuid.New(), expires.Seconds())
+	require.NoError(t, err)
+}
+
+func TestLeaseOfADeadWorkerIsTakenOverWhenItHasExpiredNotBefore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, ok)
+	dst := destination(r.URL)
+	d := b.delivery(t, dst)
+	handOvers := b.qualify(t, d, names(3)...)
+	var ids []domain.DispatchID
+	for _, h := range handOvers {
+		ids = append(ids, domain.DispatchIDFor(h, dst.ID))
+	}
+	b.lease(t, ids[0], dst.ID, -time.Second)
+	b.lease(t, ids[1], dst.ID, time.Hour)
+	b.work(t)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 2, domain.Pending: 1})
+	witness(t, b)
+	require.Equal(t, map[domain.DispatchID]int{ids[0]: 1, ids[2]: 1}, r.times())
+
+	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now() WHERE dispatch_id = $1`, ids[1])
+	require.NoError(t, err)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 3})
+	require.Equal(t, map[domain.DispatchID]int{ids[0]: 1, ids[1]: 1, ids[2]: 1}, r.times())
+}
+
+func TestLeasesOfADeadWorkerTakeTheDestinationsShareUntilTheyExpire(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Share = 3
+	gate := newGate()
+	r := newReceiver(t, gate.holds)
+	dst := destination(r.URL)
+	d := b.delivery(t, dst)
+	for _, h := range b.qualify(t, d, names(10)...)[:2] {
+		b.lease(t, domain.DispatchIDFor(h, dst.ID), dst.ID, time.Hour)
+	}
+	b.work(t)
+	defer gate.open()
+	r.await(t, 1)
+	witness(t, b)
+	require.Len(t, r.all(), 1)
+	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now() - interval '1 second' WHERE expires_at > now() + interval '30 minutes'`)
+	require.NoError(t, err)
+	r.await(t, 3)
+}
+
+func TestLeasesOfAttemptsThatAreOverTakeNoShare(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Share = 3
+	r := newReceiver(t, ok)
+	dst := destination(r.URL)
+	d := b.delivery(t, dst)
+	stop := b.work(t)
+	done := b.qualify(t, d, names(10)...)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 10})
+	stop()
+	_, err := b.pool.Exec(t.Context(), `DELETE FROM leases`)
+	require.NoError(t, err)
+	for _, h := range done {
+		b.lease(t, domain.DispatchIDFor(h, dst.ID), dst.ID, time.Hour)
+	}
+	b.work(t)
+	b.qualify(t, d, "comp_next")
+	r.await(t, 11)
+}
+
+func TestLateOutcomeOfAWorkerThatLostItsLeaseRecordsNothing(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"late success": http.StatusOK, "late failure": http.StatusInternalServerError} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			gate := newGate()
+			r := newReceiver(t, func(w http.ResponseWriter, nth int) {
+				if nth == 1 {
+					gate.pass()
+					w.WriteHeader(status)
+				}
+			})
+			dst := destination(r.URL)
+			d := b.delivery(t, dst)
+			stops := []func(){b.another(t).work(t), b.another(t).work(t)}
+			defer gate.open()
+			b.qualify(t, d, "comp_1")
+			id := r.await(t, 1)[0].id()
+			_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now()`)
+			require.NoError(t, err)
+			first := b.events(t, id, 1)
+			gate.open()
+			for _, stop := range stops {
+				stop() // waits for the late one
+			}
+			require.Equal(t, first, b.events(t, id, 1))
+			require.IsType(t, domain.AttemptSucceeded{}, first[0])
+			got := r.all()
+			require.Len(t, got, 2)
+			require.Equal(t, got[0].header.Get("Ledger-Attempt"), got[1].header.Get("Ledger-Attempt"))
+		})
+	}
+}
