@@ -192,7 +192,7 @@ func TestLargeAnswersAreCompressed(t *testing.T) {
 	plain := c.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "", "Accept-Encoding", "identity")
 	require.Empty(t, plain.header.Get("Content-Encoding"))
 	for _, path := range []string{"/api/v1/deliveries", "/openapi.json"} {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", c.url+path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+c.key)
 		r.Header.Set("Accept-Encoding", "gzip")

@@ -1,9 +1,11 @@
 package rest_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,18 +20,24 @@ import (
 )
 
 // feed returns a page of a feed.
-func (c client) feed(t testing.TB, id, query string) []map[string]any {
-	t.Helper()
-	return c.call(t, http.StatusOK, "GET", "/api/v1/deliveries/"+id+"/companies"+query, "").items(t)
+func (c client) feed(tb testing.TB, id, query string) []map[string]any {
+	tb.Helper()
+	return c.call(tb, http.StatusOK, "GET", "/api/v1/deliveries/"+id+"/companies"+query, "").items(tb)
 }
 
-// settled waits until the feed of id has n companies, and all are accounted for.
-func (f *fixtures) settled(t testing.TB) {
-	t.Helper()
-	head, err := f.store.Head(t.Context())
-	require.NoError(t, err)
+// settled waits until the read models show all that happened.
+func (f *fixtures) settled(tb testing.TB) {
+	tb.Helper()
+	f.settle(tb.Context(), tb)
+}
+
+// settle waits until all followers are at the head of the log.
+func (f *fixtures) settle(ctx context.Context, tb testing.TB) {
+	tb.Helper()
+	head, err := f.store.Head(ctx)
+	require.NoError(tb, err)
 	for _, p := range projections.All() {
-		require.NoError(t, f.store.Await(t.Context(), p.Name, head))
+		require.NoError(tb, f.store.Await(ctx, p.Name, head))
 	}
 }
 
@@ -96,7 +104,7 @@ func TestPagesOfTheFeed(t *testing.T) {
 	require.Equal(t, start, c.call(t, http.StatusOK, "GET", path+"?cursor="+start, "").field(t, "next_cursor"))
 
 	for i := range 60 {
-		c.qualify(t, id, company(fmt.Sprint(i)))
+		c.qualify(t, id, company(strconv.Itoa(i)))
 	}
 	f.settled(t)
 	first := c.call(t, http.StatusOK, "GET", path, "").json(t)

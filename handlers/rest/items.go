@@ -157,10 +157,7 @@ func (r *results) VisitQualifyCompaniesResponse(w http.ResponseWriter) error {
 const maxLine = 1 << 20
 
 // errLongLine is returned for a line that is too long. Reading goes on after it.
-var errLongLine = errors.New("line too long")
-
-// longLine is what such a line's item is rejected for.
-var longLine = &refusal{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "the line is longer than 1 MiB"}
+var errLongLine = &refusal{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "the line is longer than 1 MiB"}
 
 // A lineReader reads lines that are not blank.
 type lineReader struct{ r *bufio.Reader }

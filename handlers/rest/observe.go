@@ -63,13 +63,12 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 
 // report logs and counts an answered request.
 func (s *Server) report(c echo.Context, r *request, err error, took time.Duration) {
-	status, method, template := c.Response().Status, c.Request().Method, "none"
+	status, method := c.Response().Status, c.Request().Method
+	template, counted := "none", "any" // callers choose methods and paths freely
 	if op := s.contract.operation(method, c.Path()); op != nil {
-		template = op.template
-	} else if status != http.StatusMethodNotAllowed && status != http.StatusNoContent {
-		method = "any" // callers choose it freely
+		template, counted = op.template, method
 	}
-	s.metrics.count(template, method, status, took)
+	s.metrics.count(template, counted, status, took)
 
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 7)

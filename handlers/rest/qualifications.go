@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -43,12 +44,14 @@ type handOver struct {
 	organisation domain.OrganisationID
 	id           string    // of a delivery or of a prospect search
 	targets      []*target // the deliveries that it names
+	several      bool      // when there were more than one
 	results      results
 }
 
 // A target is a delivery to hand companies over under, as it is known.
 type target struct {
 	stream string
+	gone   bool // deleted since the request began
 	eventstore.Known[domain.Delivery]
 }
 
@@ -71,6 +74,7 @@ func (h *handOver) load(ctx context.Context) error {
 			return err
 		}
 	}
+	h.several = len(h.targets) > 1
 	if len(h.targets) == 0 {
 		return domain.Errorf(domain.NotFound, "PROSPECT_SEARCH_NOT_FOUND", "there is no prospect search or delivery %s", h.id)
 	}
@@ -82,7 +86,7 @@ func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
 	stream := domain.DeliveryStream(id)
 	known, err := h.deliveries.Load(ctx, stream)
 	if err == nil && known.State.Exists(h.organisation) {
-		h.targets = append(h.targets, &target{stream, known})
+		h.targets = append(h.targets, &target{stream: stream, Known: known})
 	}
 	return err
 }
@@ -91,7 +95,7 @@ func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
 // error, as nothing else could be accepted.
 func (h *handOver) document(ctx context.Context, body []byte) error {
 	if !json.Valid(body) || !utf8.Valid(body) {
-		return notJSON
+		return errNotJSON
 	}
 	body = bytes.TrimSpace(body)
 	switch body[0] {
@@ -127,11 +131,11 @@ func (h *handOver) lines(ctx context.Context, body io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return h.commit(ctx, c.take())
 		case errors.Is(err, errLongLine):
-			c.add(&item{index: n, fault: longLine}, 0)
+			c.add(&item{index: n, fault: errLongLine}, 0)
 		case err != nil:
 			return unreadable(err)
 		case !json.Valid(line) || !utf8.Valid(line):
-			c.add(&item{index: n, fault: notJSON}, 0)
+			c.add(&item{index: n, fault: errNotJSON}, 0)
 		default:
 			c.add(newItem(n, bytes.Clone(line)), len(line))
 		}
@@ -170,7 +174,7 @@ func (c *chunk) take() []*item {
 // A job is an item under one delivery.
 type job struct {
 	item    *item
-	target  int // its place among the targets
+	target  *target
 	outcome eventstore.Outcome[domain.HandOver]
 }
 
@@ -184,7 +188,7 @@ func (h *handOver) commit(ctx context.Context, items []*item) error {
 		if it.fault != nil {
 			continue
 		}
-		for t := range h.targets {
+		for _, t := range h.targets {
 			jobs = append(jobs, &job{item: it, target: t})
 		}
 	}
@@ -204,6 +208,7 @@ func (h *handOver) commit(ctx context.Context, items []*item) error {
 		if err := h.reload(ctx); err != nil {
 			return err
 		}
+		todo = slices.DeleteFunc(todo, func(j *job) bool { return j.target.gone })
 	}
 	return h.enter(ctx, items, jobs)
 }
@@ -213,7 +218,7 @@ func (h *handOver) commit(ctx context.Context, items []*item) error {
 func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err error) {
 	plans := make([]eventstore.Plan[domain.HandOver, domain.Event], len(jobs))
 	for i, j := range jobs {
-		t := h.targets[j.target]
+		t := j.target
 		plans[i].Command = domain.QualifyCompany{
 			ID: domain.NewHandOverID(), Delivery: t.State, CompanyID: j.item.company, Qualification: j.item.qualification,
 		}
@@ -231,8 +236,8 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 	return again, nil
 }
 
-// reload reads the targets again. One that was deleted meanwhile is an error: the caller did
-// not mean it, and what was handed over under it stands.
+// reload reads the targets again. Those that were deleted meanwhile are none any more; what
+// was handed over under them stands. When none is left, that is an error.
 func (h *handOver) reload(ctx context.Context) error {
 	for _, t := range h.targets {
 		h.deliveries.Forget(t.stream)
@@ -240,15 +245,17 @@ func (h *handOver) reload(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !known.State.Exists(h.organisation) {
-			return domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s any more", t.State.ID)
-		}
-		t.Known = known
+		t.Known, t.gone = known, !known.State.Exists(h.organisation)
+	}
+	h.targets = slices.DeleteFunc(slices.Clone(h.targets), func(t *target) bool { return t.gone })
+	if len(h.targets) == 0 {
+		return domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s any more", h.id)
 	}
 	return nil
 }
 
-// enter adds what came of items, whose jobs stand in the same order, to the results.
+// enter adds what came of items, whose jobs stand in the same order, to the results. Nothing
+// is said of a delivery that was deleted before it got the item.
 func (h *handOver) enter(ctx context.Context, items []*item, jobs []*job) error {
 	for _, it := range items {
 		if it.fault != nil {
@@ -257,10 +264,14 @@ func (h *handOver) enter(ctx context.Context, items []*item, jobs []*job) error 
 			}
 			continue
 		}
-		for _, j := range jobs[:len(h.targets)] {
+		for ; len(jobs) > 0 && jobs[0].item == it; jobs = jobs[1:] {
+			j := jobs[0]
+			if j.target.gone && j.outcome.Err != nil {
+				continue
+			}
 			result := j.result()
-			if len(h.targets) > 1 {
-				result.DeliveryConfigurationID = optional(string(h.targets[j.target].State.ID))
+			if h.several {
+				result.DeliveryConfigurationID = optional(string(j.target.State.ID))
 			}
 			if err := h.results.add(result); err != nil {
 				return err
@@ -270,7 +281,6 @@ func (h *handOver) enter(ctx context.Context, items []*item, jobs []*job) error 
 				h.reportItem(ctx, j)
 			}
 		}
-		jobs = jobs[len(h.targets):]
 	}
 	return nil
 }

@@ -41,11 +41,11 @@ func (s summary) outcomes() (all []string) {
 }
 
 // qualify hands companies over and returns what came of it.
-func (c client) qualify(t testing.TB, id, body string, header ...string) (summary, answer) {
-	t.Helper()
-	a := c.call(t, http.StatusOK, "POST", "/api/v1/deliveries/"+id+"/qualifications", body, header...)
+func (c client) qualify(tb testing.TB, id, body string, header ...string) (summary, answer) {
+	tb.Helper()
+	a := c.call(tb, http.StatusOK, "POST", "/api/v1/deliveries/"+id+"/qualifications", body, header...)
 	var s summary
-	require.NoError(t, json.Unmarshal(a.body, &s))
+	require.NoError(tb, json.Unmarshal(a.body, &s))
 	return s, a
 }
 

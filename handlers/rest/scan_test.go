@@ -39,7 +39,7 @@ func FuzzScan(f *testing.F) {
 			for element := range rest.Elements(b) {
 				got = append(got, element)
 			}
-			require.Equal(t, len(want), len(got))
+			require.Len(t, got, len(want))
 			for i := range want {
 				require.Equal(t, want[i], got[i])
 			}

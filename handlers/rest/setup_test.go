@@ -82,22 +82,27 @@ func (l *lockedBuffer) String() string {
 
 // setup returns a client, with a key that may do everything, of a server on a database of
 // its own whose followers run.
-func setup(t testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
-	t.Helper()
-	f := &fixtures{pool: testdb.New(t), vault: &memoryVault{secrets: map[string]string{}}, log: &lockedBuffer{}}
-	f.store = projectionstest.NewStore(t, f.pool)
+func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
+	tb.Helper()
+	f := &fixtures{pool: testdb.New(tb), vault: &memoryVault{secrets: map[string]string{}}, log: &lockedBuffer{}}
+	f.store = projectionstest.NewStore(tb, f.pool)
 	f.keys = apikey.New(f.pool)
-	projectionstest.Follow(t, f.pool, f.store)
-	org, err := f.keys.CreateOrganisation(t.Context(), "Acme")
-	require.NoError(t, err)
+	projectionstest.Follow(tb, f.pool, f.store)
+	tb.Cleanup(func() { // one that is stopped in the middle of a page keeps its connection for a while
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), waitFor)
+		defer cancel()
+		f.settle(ctx, tb)
+	})
+	org, err := f.keys.CreateOrganisation(tb.Context(), "Acme")
+	require.NoError(tb, err)
 	f.org = org.ID
-	f.url = f.serve(t, adjust...).URL
-	return f.client(t, f.org, apikey.Scopes()...), f
+	f.url = f.serve(tb, adjust...).URL
+	return f.client(tb, f.org, apikey.Scopes()...), f
 }
 
 // serve starts a server on the fixtures.
-func (f *fixtures) serve(t testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
-	t.Helper()
+func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
+	tb.Helper()
 	cfg := rest.Config{
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault,
 		Log: slog.New(slog.NewJSONHandler(f.log, nil)),
@@ -105,27 +110,27 @@ func (f *fixtures) serve(t testing.TB, adjust ...func(*rest.Config)) *httptest.S
 	for _, a := range adjust {
 		a(&cfg)
 	}
-	server, err := rest.New(t.Context(), cfg)
-	require.NoError(t, err)
+	server, err := rest.New(tb.Context(), cfg)
+	require.NoError(tb, err)
 	listening := httptest.NewServer(server)
-	t.Cleanup(listening.Close)
+	tb.Cleanup(listening.Close)
 	return listening
 }
 
 // client returns a client of org whose key has those scopes.
-func (f *fixtures) client(t testing.TB, org domain.OrganisationID, scopes ...apikey.Scope) client {
-	t.Helper()
-	_, text, err := f.keys.Create(t.Context(), apikey.NewKey{Organisation: org, Name: t.Name(), Scopes: scopes})
-	require.NoError(t, err)
+func (f *fixtures) client(tb testing.TB, org domain.OrganisationID, scopes ...apikey.Scope) client {
+	tb.Helper()
+	_, text, err := f.keys.Create(tb.Context(), apikey.NewKey{Organisation: org, Name: tb.Name(), Scopes: scopes})
+	require.NoError(tb, err)
 	return client{url: f.url, key: text}
 }
 
 // foreigner returns a client of another organisation, whose key may do everything.
-func (f *fixtures) foreigner(t testing.TB) client {
-	t.Helper()
-	org, err := f.keys.CreateOrganisation(t.Context(), "Globex")
-	require.NoError(t, err)
-	return f.client(t, org.ID, apikey.Scopes()...)
+func (f *fixtures) foreigner(tb testing.TB) client {
+	tb.Helper()
+	org, err := f.keys.CreateOrganisation(tb.Context(), "Globex")
+	require.NoError(tb, err)
+	return f.client(tb, org.ID, apikey.Scopes()...)
 }
 
 // client calls a server and holds every answer to the contract.
@@ -141,37 +146,37 @@ type answer struct {
 }
 
 // json returns the answer's body, decoded.
-func (a answer) json(t testing.TB) map[string]any {
-	t.Helper()
+func (a answer) json(tb testing.TB) map[string]any {
+	tb.Helper()
 	var v map[string]any
-	require.NoError(t, json.Unmarshal(a.body, &v), "body: %s", a.body)
+	require.NoError(tb, json.Unmarshal(a.body, &v), "body: %s", a.body)
 	return v
 }
 
 // field returns a field of the answer's body.
-func (a answer) field(t testing.TB, name string) string {
-	t.Helper()
-	v, _ := a.json(t)[name].(string)
+func (a answer) field(tb testing.TB, name string) string {
+	tb.Helper()
+	v, _ := a.json(tb)[name].(string)
 	return v
 }
 
 // items returns the items of a list.
-func (a answer) items(t testing.TB) []map[string]any {
-	t.Helper()
+func (a answer) items(tb testing.TB) []map[string]any {
+	tb.Helper()
 	var v struct{ Items []map[string]any }
-	require.NoError(t, json.Unmarshal(a.body, &v), "body: %s", a.body)
+	require.NoError(tb, json.Unmarshal(a.body, &v), "body: %s", a.body)
 	return v.Items
 }
 
 // faults returns the fields that the answer says are wrong.
-func (a answer) faults(t testing.TB) []string {
-	t.Helper()
+func (a answer) faults(tb testing.TB) []string {
+	tb.Helper()
 	var v struct {
 		Details struct {
 			Faults []domain.Fault `json:"validation_errors"`
 		}
 	}
-	require.NoError(t, json.Unmarshal(a.body, &v), "body: %s", a.body)
+	require.NoError(tb, json.Unmarshal(a.body, &v), "body: %s", a.body)
 	var fields []string
 	for _, f := range v.Details.Faults {
 		fields = append(fields, f.Field)
@@ -180,22 +185,22 @@ func (a answer) faults(t testing.TB) []string {
 }
 
 // call sends a request with a JSON body, "" for none, and expects that status.
-func (c client) call(t testing.TB, status int, method, path, body string, header ...string) answer {
-	t.Helper()
-	a := c.send(t, method, path, body, header...)
-	require.Equal(t, status, a.status, "%s %s: %s", method, path, a.body)
+func (c client) call(tb testing.TB, status int, method, path, body string, header ...string) answer {
+	tb.Helper()
+	a := c.send(tb, method, path, body, header...)
+	require.Equal(tb, status, a.status, "%s %s: %s", method, path, a.body)
 	return a
 }
 
 // send sends a request with a JSON body, "" for none, and headers in pairs of name and value.
-func (c client) send(t testing.TB, method, path, body string, header ...string) answer {
-	t.Helper()
+func (c client) send(tb testing.TB, method, path, body string, header ...string) answer {
+	tb.Helper()
 	var reader io.Reader
 	if body != "" {
 		reader = strings.NewReader(body)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), method, c.url+path, reader)
-	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(tb.Context(), method, c.url+path, reader)
+	require.NoError(tb, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -206,20 +211,23 @@ func (c client) send(t testing.TB, method, path, body string, header ...string) 
 		r.Header.Set(header[i], header[i+1])
 	}
 	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	a := answer{status: res.StatusCode, header: res.Header, body: b}
-	holdToContract(t, r, a)
+	holdToContract(tb, r, a)
 	return a
 }
 
-// contract is the document that the server shows, and its routes.
-var contract = sync.OnceValue(func() (c struct {
+// document is the contract and its routes.
+type document struct {
 	doc    *openapi3.T
 	router routers.Router
-}) {
+}
+
+// contract returns the contract.
+var contract = sync.OnceValue(func() (c document) {
 	var err error
 	if c.doc, err = openapi3.NewLoader().LoadFromFile("openapi.yaml"); err != nil {
 		panic(err)
@@ -231,20 +239,20 @@ var contract = sync.OnceValue(func() (c struct {
 })
 
 // holdToContract fails the test when the contract does not allow the answer.
-func holdToContract(t testing.TB, r *http.Request, a answer) {
-	t.Helper()
-	require.NotEmpty(t, a.header.Get("X-Request-Id"), "every answer names its request")
+func holdToContract(tb testing.TB, r *http.Request, a answer) {
+	tb.Helper()
+	require.NotEmpty(tb, a.header.Get("X-Request-Id"), "every answer names its request")
 	if a.status >= 400 && a.header.Get("Content-Type") != "application/json" {
-		holdToProblem(t, a)
+		holdToProblem(tb, a)
 	}
-	bare, err := http.NewRequestWithContext(t.Context(), r.Method, strings.TrimSuffix(r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath(), "/"), nil)
-	require.NoError(t, err)
+	bare, err := http.NewRequestWithContext(tb.Context(), r.Method, strings.TrimSuffix(r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath(), "/"), nil)
+	require.NoError(tb, err)
 	if bare.Method == http.MethodHead {
 		bare.Method = http.MethodGet
 	}
 	route, params, err := contract().router.FindRoute(bare)
 	if err != nil { // no such route: the general rules are all that there is
-		require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNoContent}, a.status)
+		require.Contains(tb, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNoContent}, a.status)
 		return
 	}
 	input := &openapi3filter.ResponseValidationInput{
@@ -254,27 +262,27 @@ func holdToContract(t testing.TB, r *http.Request, a answer) {
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, ExcludeResponseBody: r.Method == http.MethodHead},
 	}
 	input.SetBodyBytes(a.body)
-	require.NoError(t, openapi3filter.ValidateResponse(t.Context(), input), "%s %s answered %d: %s", r.Method, r.URL, a.status, a.body)
+	require.NoError(tb, openapi3filter.ValidateResponse(tb.Context(), input), "%s %s answered %d: %s", r.Method, r.URL, a.status, a.body)
 }
 
 // holdToProblem fails the test when an error's answer has not the form that all have.
-func holdToProblem(t testing.TB, a answer) {
-	t.Helper()
+func holdToProblem(tb testing.TB, a answer) {
+	tb.Helper()
 	if len(a.body) == 0 { // of a HEAD
 		return
 	}
-	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
-	v := a.json(t)
+	require.Equal(tb, "application/problem+json", a.header.Get("Content-Type"))
+	v := a.json(tb)
 	for _, name := range []string{"code", "message", "type", "title", "status", "detail", "instance"} {
-		require.NotEmpty(t, v[name], "%s in %s", name, a.body)
+		require.NotEmpty(tb, v[name], "%s in %s", name, a.body)
 	}
-	require.EqualValues(t, a.status, v["status"])
+	require.EqualValues(tb, a.status, v["status"])
 }
 
 // createDelivery creates a delivery and returns its ID.
-func (c client) createDelivery(t testing.TB, body string) string {
-	t.Helper()
-	return c.call(t, http.StatusCreated, "POST", "/api/v1/deliveries", body).field(t, "id")
+func (c client) createDelivery(tb testing.TB, body string) string {
+	tb.Helper()
+	return c.call(tb, http.StatusCreated, "POST", "/api/v1/deliveries", body).field(tb, "id")
 }
 
 // company returns a qualification of the company of that ID.

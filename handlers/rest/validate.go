@@ -116,7 +116,7 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	}
 	var value any
 	if !utf8.Valid(data) || json.Unmarshal(data, &value) != nil {
-		return notJSON
+		return errNotJSON
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -141,8 +141,8 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	return invalid(faults)
 }
 
-// notJSON is returned for a body that cannot be parsed.
-var notJSON = &refusal{status: http.StatusBadRequest, code: "INVALID_JSON", message: "the body is not valid JSON"}
+// errNotJSON is returned for a body that cannot be parsed.
+var errNotJSON = &refusal{status: http.StatusBadRequest, code: "INVALID_JSON", message: "the body is not valid JSON"}
 
 // readBody returns the request's whole body.
 func readBody(r *http.Request) ([]byte, error) {

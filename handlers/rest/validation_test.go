@@ -13,10 +13,10 @@ import (
 )
 
 // encode returns v as JSON.
-func encode(t testing.TB, v any) string {
-	t.Helper()
+func encode(tb testing.TB, v any) string {
+	tb.Helper()
 	b, err := json.Marshal(v)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(b)
 }
 

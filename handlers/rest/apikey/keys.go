@@ -168,8 +168,8 @@ func (k *Keys) List(ctx context.Context, org domain.OrganisationID) ([]Key, erro
 	return keys, nil
 }
 
-// Revoke ends a key and reports whether it was active. It takes effect at once in this
-// process and within a second in others.
+// Revoke ends a key and reports whether it had not been revoked before. It takes effect within
+// a second.
 func (k *Keys) Revoke(ctx context.Context, id string) (bool, error) {
 	const query = `UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`
 	tag, err := k.pool.Exec(ctx, query, id)
