@@ -107,6 +107,9 @@ func unrecorded(t testing.TB, pool *pgxpool.Pool, ids []string) []string {
 func settle(t testing.TB, c client, database, delivery string, s *sink, acked []string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
+		if !c.caughtUp(t) { // the feed and the dispatches come from two followers
+			return false
+		}
 		n := c.counts(t, delivery)
 		return n["pending"]+n["retrying"]+n["held"] == 0 && n["delivered"] >= len(acked)
 	}, patience, 100*time.Millisecond, "something is still owed")

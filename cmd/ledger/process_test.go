@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64 // tests have many callers
 	os.Exit(m.Run())
 }
 
@@ -72,8 +73,28 @@ func serve(t testing.TB, database, encryptionKey string, args ...string) *proces
 // start starts a verb that serves.
 func start(t testing.TB, args ...string) *process {
 	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// startWith starts a verb that serves, with variables of the form NAME=value.
+func startWith(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
+	p, address := launch(t, env, args...)
+	select {
+	case p.base = <-address:
+	case <-p.done:
+		require.FailNow(t, "the ledger ended at once", p.printed())
+	case <-time.After(patience):
+		require.FailNow(t, "the ledger does not answer", p.printed())
+	}
+	return p
+}
+
+// launch starts any verb. The channel gets the address of its API, should it have one.
+func launch(t testing.TB, env []string, args ...string) (*process, <-chan string) {
+	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), asLedger+"=1")
+	p.cmd.Env = append(append(os.Environ(), asLedger+"=1"), env...)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.cmd.Stderr = p.cmd.Stdout
@@ -85,14 +106,7 @@ func start(t testing.TB, args ...string) *process {
 		p.err = p.cmd.Wait()
 	}()
 	t.Cleanup(p.kill)
-	select {
-	case p.base = <-address:
-	case <-p.done:
-		require.FailNow(t, "the ledger ended at once", p.printed())
-	case <-time.After(patience):
-		require.FailNow(t, "the ledger does not answer", p.printed())
-	}
-	return p
+	return p, address
 }
 
 // read collects what the process prints, and sends the address of its API once it is told.
@@ -139,6 +153,30 @@ func (p *process) stop(t testing.TB) error {
 		require.FailNow(t, "the ledger does not stop", p.printed())
 		return nil
 	}
+}
+
+// verb runs a verb in this process, to its end, and returns what it printed.
+func verb(t testing.TB, stdin string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err = run(t.Context(), args, world{in: strings.NewReader(stdin), out: &out, err: &errs})
+	return out.String(), errs.String(), err
+}
+
+// exitCode returns the exit code of a process that ended with err.
+func exitCode(t testing.TB, err error) int {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	return exit.ExitCode()
+}
+
+// at returns a client of a process, with an API key.
+func (p *process) at(key string) client {
+	return client{key: key, base: func() string { return p.base }}
 }
 
 // encryptionKey returns a key for a test's secrets.
@@ -230,6 +268,17 @@ func (c client) pull(t testing.TB, feed, limit string) (companies []string) {
 		}
 		cursor = "&cursor=" + page["next_cursor"].(string)
 	}
+}
+
+// caughtUp reports whether every read model shows the whole log.
+func (c client) caughtUp(t testing.TB) bool {
+	t.Helper()
+	for _, check := range c.must(t, http.StatusOK, http.MethodGet, "/readyz", "")["checks"].([]any) {
+		if lag, ok := check.(map[string]any)["lag"].(float64); ok && lag > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // A sink is a receiver that counts requests by webhook-id and by company.
