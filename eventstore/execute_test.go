@@ -170,7 +170,7 @@ func TestExecuteEachDecidesEachPlanByItself(t *testing.T) {
 	held.Guard = eventstore.Guard{Stream: "old", Version: 1}
 	outcomes := eventstore.ExecuteEach(within(t), store, []eventstore.Plan[counter, counterEvent]{
 		plan(add{Counter: "new", N: 1}, nothing),
-		plan(add{Counter: "new", N: 1}, nothing),          // the same stream once more
+		plan(add{Counter: "new", N: 1}, nothing),           // the same stream once more
 		plan(add{Counter: "old", N: 1, Limit: 6}, nothing), // known by an old state
 		plan(add{Counter: "over", N: 9, Limit: 1}, nothing),
 		plan(add{Counter: "idle"}, nothing),
