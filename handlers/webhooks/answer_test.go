@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,7 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 )
 
-// answerTo makes one attempt at each of the URLs, with a time limit of a second, and returns
+// answersTo makes one attempt at each of the URLs, with a time limit of a second, and returns
 // their outcomes, in order. A failure is tried again an hour later, not before.
 func answersTo(t *testing.T, urls ...string) []domain.Event {
 	t.Helper()
@@ -155,8 +156,7 @@ func TestTimeLimitHoldsOverConnectionHeadersAndBody(t *testing.T) {
 			}
 		}
 	}
-	deaf, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, but never looks at them
-	require.NoError(t, err)
+	deaf := listen(t) // takes connections, but never looks at them
 	t.Cleanup(func() { deaf.Close() })
 	urls := []string{
 		newSocket(t, says("")),
@@ -207,12 +207,11 @@ func TestEndlessBodyIsCutAndSucceeds(t *testing.T) {
 
 func TestWhyThereWasNoAnswerIsSaidPlainly(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	closed := listen(t)
 	refusing := "http://" + closed.Addr().String()
 	require.NoError(t, closed.Close())
 	selfSigned := httptest.NewUnstartedServer(http.NotFoundHandler())
-	selfSigned.Config.ErrorLog = nil
+	selfSigned.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	selfSigned.StartTLS()
 	t.Cleanup(selfSigned.Close)
 	plain := newReceiver(t, ok)

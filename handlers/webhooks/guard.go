@@ -49,13 +49,12 @@ func (g *Guard) CheckURL(raw string) error {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		host = "127.0.0.1"
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return nil // a name
+	if ip, err := netip.ParseAddr(host); err == nil {
+		network := "tcp4"
+		if ip.Is6() {
+			network = "tcp6"
+		}
+		return g.Control(network, net.JoinHostPort(host, "443"), nil)
 	}
-	network := "tcp4"
-	if ip.Is6() {
-		network = "tcp6"
-	}
-	return g.Control(network, net.JoinHostPort(host, "443"), nil)
+	return nil // a name
 }

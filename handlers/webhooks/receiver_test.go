@@ -35,10 +35,10 @@ type receiver struct {
 
 // newReceiver starts a receiver on loopback that answers as answer says, given the number of
 // requests with the same webhook-id so far, from 1.
-func newReceiver(t testing.TB, answer func(w http.ResponseWriter, nth int)) *receiver {
-	t.Helper()
+func newReceiver(tb testing.TB, answer func(w http.ResponseWriter, nth int)) *receiver {
+	tb.Helper()
 	r := startReceiver(answer)
-	t.Cleanup(r.Close)
+	tb.Cleanup(r.Close)
 	return r
 }
 
@@ -99,8 +99,8 @@ func (r *receiver) times() map[domain.DispatchID]int {
 }
 
 // await returns what was received once that is n requests or more.
-func (r *receiver) await(t testing.TB, n int) []received {
-	t.Helper()
+func (r *receiver) await(tb testing.TB, n int) []received {
+	tb.Helper()
 	timeout := time.After(patience)
 	for {
 		if got := r.all(); len(got) >= n {
@@ -109,7 +109,7 @@ func (r *receiver) await(t testing.TB, n int) []received {
 		select {
 		case <-r.news:
 		case <-timeout:
-			require.FailNow(t, "too few requests", "%d of %d", len(r.all()), n)
+			require.FailNow(tb, "too few requests", "%d of %d", len(r.all()), n)
 		}
 	}
 }
@@ -161,10 +161,9 @@ func (g *gate) peak() int {
 // newSocket starts a server on loopback that hands each request's connection to talk, closes
 // it after that, and has no manners of its own. It returns its URL. Done is closed when the
 // test ends.
-func newSocket(t testing.TB, talk func(conn net.Conn, done <-chan struct{})) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+func newSocket(tb testing.TB, talk func(conn net.Conn, done <-chan struct{})) string {
+	tb.Helper()
+	listener := listen(tb)
 	done := make(chan struct{})
 	var open sync.WaitGroup
 	open.Go(func() {
@@ -185,12 +184,21 @@ func newSocket(t testing.TB, talk func(conn net.Conn, done <-chan struct{})) str
 			})
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		close(done)
-		require.NoError(t, listener.Close())
+		require.NoError(tb, listener.Close())
 		open.Wait()
 	})
 	return "http://" + listener.Addr().String()
+}
+
+// listen listens on loopback.
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	return listener
 }
 
 // says returns a talk of one text, after which the connection stays open.

@@ -37,17 +37,17 @@ type bundle struct {
 }
 
 // setup returns a ledger without workers: see work.
-func setup(t testing.TB) *bundle {
-	t.Helper()
-	return setupOn(t, testdb.New(t))
+func setup(tb testing.TB) *bundle {
+	tb.Helper()
+	return setupOn(tb, testdb.New(tb))
 }
 
 // setupOn is setup on a database of the caller's.
-func setupOn(t testing.TB, pool *pgxpool.Pool) *bundle {
-	t.Helper()
+func setupOn(tb testing.TB, pool *pgxpool.Pool) *bundle {
+	tb.Helper()
 	key, err := vault.ParseKey(vault.NewKeyText())
-	require.NoError(t, err)
-	store := projectionstest.NewStore(t, pool)
+	require.NoError(tb, err)
+	store := projectionstest.NewStore(tb, pool)
 	b := &bundle{pool: pool, store: store, views: projections.NewViews(pool), vault: vault.New(pool, key)}
 	b.cfg = webhooks.Config{
 		Pool: pool, Store: store, Vault: b.vault, Log: slog.New(slog.DiscardHandler),
@@ -60,42 +60,42 @@ func setupOn(t testing.TB, pool *pgxpool.Pool) *bundle {
 }
 
 // another returns the ledger as another process sees it, with connections of its own.
-func (b *bundle) another(t testing.TB) *bundle {
-	t.Helper()
-	pool, err := pgxpool.NewWithConfig(t.Context(), b.pool.Config())
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+func (b *bundle) another(tb testing.TB) *bundle {
+	tb.Helper()
+	pool, err := pgxpool.NewWithConfig(tb.Context(), b.pool.Config())
+	require.NoError(tb, err)
+	tb.Cleanup(pool.Close)
 	other := *b
-	other.pool, other.store, other.views = pool, projectionstest.NewStore(t, pool), projections.NewViews(pool)
+	other.pool, other.store, other.views = pool, projectionstest.NewStore(tb, pool), projections.NewViews(pool)
 	other.cfg.Pool, other.cfg.Store = pool, other.store
 	return &other
 }
 
 // work follows the log and attempts what is due until the test ends, or the function that it
 // returns is called.
-func (b *bundle) work(t testing.TB) (stop func()) {
-	t.Helper()
-	return projectionstest.Follow(t, b.pool, b.store, func(r *message.Router) {
+func (b *bundle) work(tb testing.TB) (stop func()) {
+	tb.Helper()
+	return projectionstest.Follow(tb, b.pool, b.store, func(r *message.Router) {
 		_, err := webhooks.Add(r, b.cfg)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	})
 }
 
 // execute runs a command that must succeed.
-func execute[S eventstore.State[S, domain.Event]](t testing.TB, b *bundle, cmd eventstore.Command[S, domain.Event]) eventstore.Outcome[S] {
-	t.Helper()
-	o, err := eventstore.Execute(t.Context(), b.store, cmd)
-	require.NoError(t, err)
+func execute[S eventstore.State[S, domain.Event]](tb testing.TB, b *bundle, cmd eventstore.Command[S, domain.Event]) eventstore.Outcome[S] {
+	tb.Helper()
+	o, err := eventstore.Execute(tb.Context(), b.store, cmd)
+	require.NoError(tb, err)
 	return o
 }
 
 // delivery opens a delivery with the destinations and returns its state.
-func (b *bundle) delivery(t testing.TB, destinations ...domain.Destination) domain.Delivery {
-	t.Helper()
+func (b *bundle) delivery(tb testing.TB, destinations ...domain.Destination) domain.Delivery {
+	tb.Helper()
 	id := domain.NewDeliveryID()
-	state := execute(t, b, domain.CreateDelivery{ID: id, Organisation: org, Name: "CRM Sync", Search: domain.NewSearchID()}).State
+	state := execute(tb, b, domain.CreateDelivery{ID: id, Organisation: org, Name: "CRM Sync", Search: domain.NewSearchID()}).State
 	for _, d := range destinations {
-		state = execute(t, b, domain.AddDestination{Delivery: id, Organisation: org, Destination: d}).State
+		state = execute(tb, b, domain.AddDestination{Delivery: id, Organisation: org, Destination: d}).State
 	}
 	return state
 }
@@ -106,58 +106,58 @@ func destination(url string) domain.Destination {
 }
 
 // secret keeps a secret and returns its name.
-func (b *bundle) secret(t testing.TB, text string) domain.SecretID {
-	t.Helper()
+func (b *bundle) secret(tb testing.TB, text string) domain.SecretID {
+	tb.Helper()
 	id := domain.NewSecretID()
-	require.NoError(t, b.vault.Put(t.Context(), string(id), text))
+	require.NoError(tb, b.vault.Put(tb.Context(), string(id), text))
 	return id
 }
 
 // change changes a destination.
-func (b *bundle) change(t testing.TB, d domain.Delivery, id domain.DestinationID, f func(*domain.Destination)) eventstore.Position {
-	t.Helper()
-	return execute(t, b, domain.ChangeDestination{
+func (b *bundle) change(tb testing.TB, d domain.Delivery, id domain.DestinationID, f func(*domain.Destination)) {
+	tb.Helper()
+	execute(tb, b, domain.ChangeDestination{
 		Delivery: d.ID, Organisation: org, Destination: id,
 		Change: func(dst domain.Destination) domain.Destination {
 			f(&dst)
 			return dst
 		},
-	}).Commit.Position
+	})
 }
 
 // set gives a delivery a status.
-func (b *bundle) set(t testing.TB, d domain.Delivery, status domain.DeliveryStatus) {
-	t.Helper()
-	execute(t, b, domain.UpdateDelivery{ID: d.ID, Organisation: org, Status: &status})
+func (b *bundle) set(tb testing.TB, d domain.Delivery, status domain.DeliveryStatus) {
+	tb.Helper()
+	execute(tb, b, domain.UpdateDelivery{ID: d.ID, Organisation: org, Status: &status})
 }
 
 // settle waits until the read model of dispatches shows all that the log has.
-func (b *bundle) settle(t testing.TB) {
-	t.Helper()
-	head, err := b.store.Head(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, b.store.Await(t.Context(), "dispatches", head))
+func (b *bundle) settle(tb testing.TB) {
+	tb.Helper()
+	head, err := b.store.Head(tb.Context())
+	require.NoError(tb, err)
+	require.NoError(tb, b.store.Await(tb.Context(), "dispatches", head))
 }
 
 // counts returns the numbers of a delivery's dispatches by status; those that are not 0.
-func (b *bundle) counts(t testing.TB, d domain.Delivery) projections.Counts {
-	t.Helper()
-	counts, err := b.views.Counts(t.Context(), d.ID)
-	require.NoError(t, err)
+func (b *bundle) counts(tb testing.TB, d domain.Delivery) projections.Counts {
+	tb.Helper()
+	counts, err := b.views.Counts(tb.Context(), d.ID)
+	require.NoError(tb, err)
 	maps.DeleteFunc(counts, func(_ domain.DispatchStatus, n int64) bool { return n == 0 })
 	return counts
 }
 
 // awaitCounts waits until a delivery's dispatches have the statuses.
-func (b *bundle) awaitCounts(t testing.TB, d domain.Delivery, want projections.Counts) {
-	t.Helper()
+func (b *bundle) awaitCounts(tb testing.TB, d domain.Delivery, want projections.Counts) {
+	tb.Helper()
 	var got projections.Counts
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for ctx.Err() == nil {
 		head, appended := b.store.Mark("").Next()
 		if err := b.store.Await(ctx, "dispatches", head); err == nil {
-			if got = b.counts(t, d); maps.Equal(got, want) {
+			if got = b.counts(tb, d); maps.Equal(got, want) {
 				return
 			}
 		}
@@ -166,23 +166,23 @@ func (b *bundle) awaitCounts(t testing.TB, d domain.Delivery, want projections.C
 		case <-ctx.Done():
 		}
 	}
-	require.Equal(t, want, got)
+	require.Equal(tb, want, got)
 }
 
 // events returns the events of a dispatch, once there are n or more.
-func (b *bundle) events(t testing.TB, id domain.DispatchID, n int) []domain.Event {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func (b *bundle) events(tb testing.TB, id domain.DispatchID, n int) []domain.Event {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for {
 		_, appended := b.store.Mark("").Next()
 		records, err := b.store.ReadStream(ctx, domain.DispatchStream(id))
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		if len(records) >= n {
 			events := make([]domain.Event, len(records))
 			for i, rec := range records {
 				decoded, err := b.store.Registry().Decode(rec)
-				require.NoError(t, err)
+				require.NoError(tb, err)
 				events[i] = decoded.(domain.Event)
 			}
 			return events
@@ -190,17 +190,17 @@ func (b *bundle) events(t testing.TB, id domain.DispatchID, n int) []domain.Even
 		select {
 		case <-appended:
 		case <-ctx.Done():
-			require.FailNow(t, "too few events", "%d of %d of dispatch %s", len(records), n, id)
+			require.FailNow(tb, "too few events", "%d of %d of dispatch %s", len(records), n, id)
 		}
 	}
 }
 
 // qualify hands companies over and returns the hand-overs, in order.
-func (b *bundle) qualify(t testing.TB, d domain.Delivery, companies ...domain.CompanyID) []domain.HandOverID {
-	t.Helper()
+func (b *bundle) qualify(tb testing.TB, d domain.Delivery, companies ...domain.CompanyID) []domain.HandOverID {
+	tb.Helper()
 	ids := make([]domain.HandOverID, len(companies))
-	for i, o := range b.qualifyEach(t.Context(), d, companies) {
-		require.NoError(t, o.Err)
+	for i, o := range b.qualifyEach(tb.Context(), d, companies) {
+		require.NoError(tb, o.Err)
 		ids[i] = o.State.ID
 	}
 	return ids
@@ -234,12 +234,12 @@ func names(n int) []domain.CompanyID {
 }
 
 // dispatch returns the dispatch of a received request once it has the status.
-func (b *bundle) dispatch(t testing.TB, id string, status domain.DispatchStatus) projections.Dispatch {
-	t.Helper()
+func (b *bundle) dispatch(tb testing.TB, id string, status domain.DispatchStatus) projections.Dispatch {
+	tb.Helper()
 	var d projections.Dispatch
-	require.Eventually(t, func() bool {
+	require.Eventually(tb, func() bool {
 		var err error
-		d, err = b.views.Dispatch(t.Context(), domain.DispatchID(id))
+		d, err = b.views.Dispatch(tb.Context(), domain.DispatchID(id))
 		return err == nil && d.Status == status
 	}, patience, 10*time.Millisecond, "dispatch %s did not become %s", id, status)
 	return d
