@@ -3,7 +3,9 @@ package follower_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +20,11 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore/follower/followertest"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 )
+
+func TestMain(m *testing.M) {
+	_ = flag.Set("rapid.checks", "30") // each runs processes; the command line may ask for more
+	os.Exit(m.Run())
+}
 
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second

@@ -1,0 +1,296 @@
+package projections_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+func TestMain(m *testing.M) {
+	_ = flag.Set("rapid.checks", "25") // each is a whole ledger; the command line may ask for more
+	os.Exit(m.Run())
+}
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// Organisations of the tests.
+const (
+	org   = domain.OrganisationID("org_a")
+	other = domain.OrganisationID("org_b")
+)
+
+// within returns a context for what must happen before the test loses patience.
+func within(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// newStore returns a store as a process of its own would have it.
+func newStore(pool *pgxpool.Pool) *eventstore.Store {
+	return eventstore.New(pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
+}
+
+// bundle is what a test works with.
+type bundle struct {
+	pool  *pgxpool.Pool
+	store *eventstore.Store
+	views *projections.Views
+}
+
+// newBundle returns a ledger in pool's database.
+func newBundle(pool *pgxpool.Pool) *bundle {
+	return &bundle{pool: pool, store: newStore(pool), views: projections.NewViews(pool)}
+}
+
+// execute runs a command, and returns what the stream is then.
+func execute[S eventstore.State[S, domain.Event]](t require.TestingT, b *bundle, cmd eventstore.Command[S, domain.Event]) eventstore.Known[S] {
+	o, err := eventstore.Execute(context.Background(), b.store, cmd)
+	require.NoError(t, err)
+	return o.Known
+}
+
+// try runs a command that the rules may refuse.
+func try[S eventstore.State[S, domain.Event]](t require.TestingT, b *bundle, cmd eventstore.Command[S, domain.Event]) {
+	_, err := eventstore.Execute(context.Background(), b.store, cmd)
+	if _, refused := errors.AsType[*domain.Error](err); !refused {
+		require.NoError(t, err)
+	}
+}
+
+// delivery opens a delivery with destinations.
+func (b *bundle) delivery(t require.TestingT, search domain.SearchID, destinations ...domain.Destination) domain.Delivery {
+	id := domain.NewDeliveryID()
+	state := execute(t, b, domain.CreateDelivery{ID: id, Organisation: org, Name: "CRM Sync", Search: search}).State
+	for _, d := range destinations {
+		state = execute(t, b, domain.AddDestination{Delivery: id, Organisation: org, Destination: d}).State
+	}
+	return state
+}
+
+// webhook returns a destination that is pushed to.
+func webhook() domain.Destination {
+	return domain.Destination{ID: domain.NewDestinationID(), Type: domain.Webhook, URL: "https://example.com/a?b&c", Headers: map[string]string{"X-B": "1", "X-A": "<2>"}}
+}
+
+// qualify hands a company over under a delivery.
+func (b *bundle) qualify(t require.TestingT, d domain.Delivery, company string) domain.HandOver {
+	score := 85
+	return execute(t, b, domain.QualifyCompany{
+		ID: domain.NewHandOverID(), Delivery: d, CompanyID: domain.CompanyID(company),
+		Qualification: domain.Qualification{
+			Company:      json.RawMessage(fmt.Sprintf(`{ "id": %q, "name": "Acme & Söhne", "z": 1, "a": [1.50, 1e3] }`, company)),
+			Prospects:    json.RawMessage(`[{"id":"pros_1","first_name":"Jane"}]`),
+			Score:        &score,
+			MatchReasons: []string{"Uses <HubSpot>", "Revenue > $10M"},
+		},
+	}).State
+}
+
+// attempt records the outcome of the next attempt of a dispatch.
+func (b *bundle) attempt(t require.TestingT, d domain.DispatchID, failure string, status int) {
+	known, err := eventstore.Load[domain.Dispatch, domain.Event](context.Background(), b.store, domain.DispatchStream(d))
+	require.NoError(t, err)
+	try(t, b, domain.RecordAttempt{
+		Attempt: domain.Attempt{Dispatch: d, Number: known.State.Attempts + 1, Status: status},
+		Error:   failure, Retries: domain.RetrySchedule{time.Minute, time.Hour},
+	})
+}
+
+// build applies the log to a projection's empty tables, a page after the other, as cut says:
+// given how many positions are left it returns how many make the next page.
+func build(t require.TestingT, b *bundle, p projections.Projection, cut func(left int) int) {
+	ctx := context.Background()
+	head, err := b.store.Head(ctx)
+	require.NoError(t, err)
+	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		for _, table := range p.Tables {
+			if _, err := tx.Exec(ctx, `TRUNCATE `+table); err != nil {
+				return err
+			}
+		}
+		for at := eventstore.Position(0); at < head; {
+			last := at + eventstore.Position(cut(int(head-at)))
+			if err := p.ApplyRange(ctx, tx, b.store.Registry(), at+1, last); err != nil {
+				return err
+			}
+			at = last
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+// follow brings every projection to the head of the log.
+func (b *bundle) follow(t require.TestingT) {
+	for _, p := range projections.All() {
+		require.NoError(t, projections.Rebuild(context.Background(), b.pool, b.store.Registry(), p))
+	}
+}
+
+// dump returns every row of a projection's tables, as text.
+func dump(t require.TestingT, b *bundle, p projections.Projection) string {
+	var text strings.Builder
+	for _, table := range p.Tables {
+		rows, err := b.pool.Query(context.Background(), `SELECT t::text FROM `+table+` t ORDER BY t::text COLLATE "C"`)
+		require.NoError(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		text.WriteString(table + "\n" + strings.Join(lines, "\n") + "\n")
+	}
+	return text.String()
+}
+
+// reset makes the database as good as new.
+func (b *bundle) reset(t require.TestingT) {
+	err := pgx.BeginFunc(context.Background(), b.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(context.Background(), `
+			SET LOCAL session_replication_role = replica;
+			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches;
+			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
+		return err
+	})
+	require.NoError(t, err)
+	b.store = newStore(b.pool)
+}
+
+// A history draws what happens in a ledger, all of it by the domain's commands.
+type history struct {
+	*bundle
+	deliveries   []domain.Delivery // the latest that is known of each
+	destinations []domain.DestinationID
+	dispatches   []domain.DispatchID
+}
+
+// step draws one thing that happens.
+func (h *history) step(t *rapid.T) {
+	if len(h.deliveries) == 0 {
+		h.create(t)
+		return
+	}
+	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.configure, h.configure}
+	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
+	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
+}
+
+// searches are those that deliveries are bound to.
+var searches = rapid.SampledFrom([]domain.SearchID{"search_1", "search_2"})
+
+// create opens a delivery.
+func (h *history) create(t *rapid.T) {
+	d := execute(t, h.bundle, domain.CreateDelivery{
+		ID: domain.NewDeliveryID(), Organisation: rapid.SampledFrom([]domain.OrganisationID{org, org, other}).Draw(t, "organisation"),
+		Name: "Delivery", Search: searches.Draw(t, "search"),
+		Status:   rapid.SampledFrom([]domain.DeliveryStatus{domain.Active, domain.Active, domain.Paused}).Draw(t, "status"),
+		Schedule: rapid.SampledFrom([]domain.Schedule{domain.Immediate, domain.Daily}).Draw(t, "schedule"),
+	}).State
+	h.addDestination(t, d)
+	h.deliveries = append(h.deliveries, h.load(t, d.ID))
+}
+
+// load returns a delivery as it is now.
+func (h *history) load(t *rapid.T, id domain.DeliveryID) domain.Delivery {
+	known, err := eventstore.Load[domain.Delivery, domain.Event](context.Background(), h.store, domain.DeliveryStream(id))
+	require.NoError(t, err)
+	return known.State
+}
+
+// addDestination adds one to a delivery.
+func (h *history) addDestination(t *rapid.T, d domain.Delivery) {
+	dst := webhook()
+	if rapid.IntRange(0, 4).Draw(t, "pulled at 0") == 0 {
+		dst = domain.Destination{ID: dst.ID, Type: domain.API}
+	}
+	h.destinations = append(h.destinations, dst.ID)
+	try(t, h.bundle, domain.AddDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
+}
+
+// configure changes a delivery or its destinations.
+func (h *history) configure(t *rapid.T, i int) {
+	d := h.deliveries[i]
+	dst := rapid.SampledFrom(h.destinations).Draw(t, "destination")
+	switch rapid.IntRange(0, 8).Draw(t, "change") {
+	case 0, 1:
+		h.create(t)
+	case 2:
+		h.addDestination(t, d)
+	case 3:
+		status := rapid.SampledFrom([]domain.DeliveryStatus{domain.Active, domain.Paused}).Draw(t, "status")
+		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Status: &status})
+	case 4:
+		name, search := rapid.StringMatching(`[a-z]{1,5}`).Draw(t, "name"), searches.Draw(t, "search")
+		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Name: &name, Search: &search})
+	case 5:
+		timeout := rapid.IntRange(1, 60).Draw(t, "timeout")
+		try(t, h.bundle, domain.ChangeDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst, Change: func(dst domain.Destination) domain.Destination {
+			if dst.Type == domain.Webhook {
+				dst.TimeoutSeconds = timeout
+			}
+			return dst
+		}})
+	case 6:
+		try(t, h.bundle, domain.RemoveDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
+	case 7:
+		try(t, h.bundle, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
+	case 8:
+		if rapid.IntRange(0, 2).Draw(t, "delete at 0") == 0 {
+			try(t, h.bundle, domain.DeleteDelivery{ID: d.ID, Organisation: d.Organisation})
+		}
+	}
+}
+
+// qualify hands companies over.
+func (h *history) qualify(t *rapid.T, i int) {
+	d := h.deliveries[i]
+	if d.Deleted {
+		return
+	}
+	for _, company := range rapid.SliceOfN(rapid.IntRange(1, 8), 1, 4).Draw(t, "companies") {
+		handOver := h.bundle.qualify(t, d, fmt.Sprint("comp_", company))
+		for _, id := range slices.Sorted(maps.Keys(d.Destinations)) {
+			if d.Destinations[id].Type == domain.Webhook {
+				h.dispatches = append(h.dispatches, domain.DispatchIDFor(handOver.ID, id))
+			}
+		}
+	}
+}
+
+// attempt records what came of attempts, also of those that nobody owes any more.
+func (h *history) attempt(t *rapid.T, _ int) {
+	if len(h.dispatches) == 0 {
+		return
+	}
+	for range rapid.IntRange(1, 3).Draw(t, "attempts") {
+		id := h.dispatches[rapid.IntRange(0, len(h.dispatches)-1).Draw(t, "dispatch")]
+		switch rapid.IntRange(0, 5).Draw(t, "outcome") {
+		case 0, 1:
+			h.bundle.attempt(t, id, "", 200)
+		case 2, 3:
+			h.bundle.attempt(t, id, "500 Internal Server Error", 500)
+		case 4:
+			h.bundle.attempt(t, id, "410 Gone", 410)
+		case 5:
+			try(t, h.bundle, domain.CancelDispatch{Dispatch: id, Reason: "its destination went away"})
+		}
+	}
+}
