@@ -134,6 +134,7 @@ func TestSecretsAreNeverSaid(t *testing.T) {
 	say(refused, "POST", destinations, with(`,"headers":["`+header+`"]`))
 	say(refused, "POST", destinations, `{"type":"webhook","auth_token":["`+token+`"],"signing_secret":"`+token+`"}`)
 	say(refused, "POST", destinations, `{"type":"webhook","url":"https://a.com","auth_type":"bearer","auth_token":"`+token+`\u0000"}`)
+	say(refused, "POST", destinations, `{"type":"webhook","auth_token":73519462,"headers":{"X-Key":73519462},"url":73519462,"token":73519462}`)
 	ok := strings.ReplaceAll(with(""), "user:"+token+"@", "")
 	say(http.StatusCreated, "POST", destinations, ok)
 	id := said[len(said)-1].field(t, "id")
@@ -143,7 +144,7 @@ func TestSecretsAreNeverSaid(t *testing.T) {
 	say(http.StatusBadRequest, "POST", destinations, ok[:len(ok)-1])
 
 	for _, a := range said {
-		for _, secret := range []string{token, header, signing} {
+		for _, secret := range []string{token, header, signing, "73519462"} {
 			require.NotContains(t, string(a.body), secret)
 		}
 	}
