@@ -137,6 +137,9 @@ func (l *ledger) remove(gone func(*target) bool) {
 // outcome enters what came of a dispatch. Of a cancelled one only success is news.
 func (l *ledger) outcome(id domain.DispatchID, attempts int, status domain.DispatchStatus, due bool) {
 	d := l.dispatches[id]
+	if d == nil {
+		return // a company that qualified before its destination was added
+	}
 	d.attempts = max(d.attempts, attempts)
 	if d.status != domain.Cancelled || status == domain.Delivered {
 		d.status, d.due = status, due
