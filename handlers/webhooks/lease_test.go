@@ -14,13 +14,23 @@ import (
 
 func TestTwoProcessesShareTheWorkAndDoNothingTwice(t *testing.T) {
 	t.Parallel()
+	const workers = 4
 	b := setup(t)
-	r := newReceiver(t, failing(1, http.StatusInternalServerError))
+	b.cfg.Workers = workers
+	gate := newGate()
+	r := newReceiver(t, func(w http.ResponseWriter, nth int) {
+		gate.pass()
+		if nth == 1 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
 	d := b.delivery(t, destination(r.URL), destination(r.URL))
-	b.cfg.Share = 8
 	b.another(t).work(t)
 	b.another(t).work(t)
+	defer gate.open()
 	b.qualify(t, d, names(150)...)
+	r.await(t, 2*workers) // as many as both have workers
+	gate.open()
 	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 300})
 	times := r.times()
 	require.Len(t, times, 300)

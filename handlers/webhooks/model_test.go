@@ -1,6 +1,7 @@
 package webhooks_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -34,6 +35,9 @@ func TestDispatchesAreAsAPlainModel(t *testing.T) {
 	b.cfg.Poll = 2 * time.Millisecond
 	b.cfg.Retries = domain.RetrySchedule{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond}
 	b.work(t)
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		require.NoError(t, checks.Value.Set("25")) // each takes a tenth of a second
+	}
 	statuses := rapid.SliceOfN(rapid.SampledFrom([]int{200, 204, 301, 400, 404, 429, 500, 503}), 1, 5)
 
 	rapid.Check(t, func(rt *rapid.T) {

@@ -1,18 +1,22 @@
 package webhooks_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 	"github.com/openprospect/delivery-ledger/projections"
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
 )
 
 func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 	t.Parallel()
-	const companies, share = 2000, 4
+	const companies, share = 100, 4
 	b := setup(t)
 	b.cfg.Share = share
 	gate := newGate()
@@ -37,11 +41,7 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 		require.IsType(t, domain.AttemptSucceeded{}, b.events(t, id, 1)[0])
 	}
 	b.follow(t)
-	b.settle(t)
-	var held int
-	const query = `SELECT count(*) FROM leases l JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt WHERE d.due IS NOT NULL`
-	require.NoError(t, b.pool.QueryRow(t.Context(), query).Scan(&held))
-	require.Zero(t, held, "leases of attempts that were not made")
+	require.Zero(t, b.leased(t))
 	require.Equal(t, projections.Counts{domain.Delivered: int64(len(got)), domain.Pending: int64(companies - len(got))}, b.counts(t, d))
 }
 
@@ -49,4 +49,74 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 func (b *bundle) follow(t *testing.T) {
 	t.Helper()
 	projectionstest.Follow(t, b.pool, b.store)
+}
+
+// leased returns how many attempts are leased whose outcome the log does not have.
+func (b *bundle) leased(t *testing.T) int {
+	t.Helper()
+	b.settle(t)
+	const query = `
+		SELECT count(*)
+		FROM leases l
+		JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt
+		WHERE d.due IS NOT NULL`
+	var n int
+	require.NoError(t, b.pool.QueryRow(t.Context(), query).Scan(&n))
+	return n
+}
+
+// closing is a subscriber that has nothing, and tells when its router closes.
+type closing chan *message.Message
+
+func (c closing) Subscribe(context.Context, string) (<-chan *message.Message, error) { return c, nil }
+
+func (c closing) Close() error {
+	close(c)
+	return nil
+}
+
+func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, ok)
+	d := b.delivery(t, destination(r.URL))
+	b.qualify(t, d, names(10)...)
+	lock, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer lock.Rollback(context.Background())
+	_, err = lock.Exec(t.Context(), `LOCK TABLE leases`)
+	require.NoError(t, err)
+
+	told := make(closing)
+	stop := projectionstest.Follow(t, b.pool, b.store, func(router *message.Router) {
+		_, err := webhooks.Add(router, b.cfg)
+		require.NoError(t, err)
+		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
+	})
+	b.settle(t)
+	require.Eventually(t, func() bool {
+		const query = `
+			SELECT EXISTS (
+				SELECT FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH RECURSIVE owing%'
+			)`
+		var waits bool
+		return b.pool.QueryRow(t.Context(), query).Scan(&waits) == nil && waits
+	}, patience, 5*time.Millisecond)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop()
+	}()
+	<-told
+	require.NoError(t, lock.Commit(t.Context()))
+	<-stopped
+
+	before := len(r.all())
+	b.another(t).follow(t)
+	require.Zero(t, b.leased(t))
+	b.work(t)
+	require.Len(t, r.await(t, 10), 10)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 10})
+	require.Len(t, r.all(), 10, "%d were sent before", before)
 }

@@ -215,7 +215,8 @@ func (s *subscriber) free(c claim) {
 	}
 }
 
-// release gives back the leases whose outcomes the read model shows.
+// release gives back the leases whose outcomes the read model shows. Those that it cannot give
+// back it keeps for the next time.
 func (s *subscriber) release(ctx context.Context) error {
 	shown, _ := s.shown.Next()
 	var gone []settled
@@ -234,5 +235,11 @@ func (s *subscriber) release(ctx context.Context) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return s.leases.release(ctx, gone)
+	err := s.leases.release(ctx, gone)
+	if err != nil {
+		s.mu.Lock()
+		s.done = append(s.done, gone...)
+		s.mu.Unlock()
+	}
+	return err
 }
