@@ -130,9 +130,10 @@ func (v *Views) Feed(ctx context.Context, org domain.OrganisationID, id string) 
 	const query = `
 		SELECT
 			EXISTS (SELECT FROM deliveries WHERE id = $2 AND organisation_id = $1),
-			EXISTS (SELECT FROM deliveries WHERE prospect_search_id = $2 AND organisation_id = $1)`
+			EXISTS (SELECT FROM deliveries WHERE prospect_search_id = $2 AND organisation_id = $1)
+				OR EXISTS (SELECT FROM companies WHERE prospect_search_id = $3 AND search_number = 1)`
 	var delivery, search bool
-	if err := v.pool.QueryRow(ctx, query, org, id).Scan(&delivery, &search); err != nil {
+	if err := v.pool.QueryRow(ctx, query, org, id, searchKey(org, domain.SearchID(id))).Scan(&delivery, &search); err != nil {
 		return Feed{}, fmt.Errorf("view feed %s: %w", id, err)
 	}
 	switch {

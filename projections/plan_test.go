@@ -129,7 +129,9 @@ func TestNoReadAndNoWriteCostsMoreAsTheLedgerGrows(t *testing.T) {
 			_, err := views.NumberAt(t.Context(), feed, time.Now())
 			require.NoError(t, err)
 		}
-		_, err := views.Dispatch(t.Context(), "dsp_77")
+		_, err := views.Feed(t.Context(), org, "search")
+		require.NoError(t, err)
+		_, err = views.Dispatch(t.Context(), "dsp_77")
 		require.NoError(t, err)
 		_, err = views.Counts(t.Context(), d.ID)
 		require.NoError(t, err)

@@ -178,6 +178,25 @@ func TestACompanyStandsInASearchOnceAtItsFirstHandOver(t *testing.T) {
 	}
 }
 
+func TestTheFeedOfASearchOutlivesTheBindingOfItsDeliveries(t *testing.T) {
+	t.Parallel()
+	b := newBundle(testdb.New(t))
+	d := b.delivery(t, "old")
+	b.qualify(t, d, "comp_1")
+	search := domain.SearchID("new")
+	execute(t, b, domain.UpdateDelivery{ID: d.ID, Organisation: org, Search: &search})
+	b.follow(t)
+	for id, companies := range map[string]int{"old": 1, "new": 0} {
+		feed, err := b.views.Feed(t.Context(), org, id)
+		require.NoError(t, err)
+		list, err := b.views.Companies(t.Context(), feed, projections.FeedPage{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, list.Items, companies)
+	}
+	_, err := b.views.Feed(t.Context(), other, "old")
+	require.Equal(t, domain.NotFound, domain.KindOf(err))
+}
+
 func TestAnOrganisationSeesNothingOfAnother(t *testing.T) {
 	t.Parallel()
 	b := newBundle(testdb.New(t))

@@ -1,0 +1,95 @@
+package projections_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/follower"
+	"github.com/openprospect/delivery-ledger/eventstore/follower/followertest"
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// fillLog appends n hand-overs of about 700 bytes, under a delivery with one webhook.
+func fillLog(b *testing.B, l *bundle, n int) {
+	b.Helper()
+	d := l.delivery(b, "7f9d1c3e-4a5b-4c6d-8e7f-901234567890", webhook())
+	score := 85
+	for done := 0; done < n; done += 1000 {
+		plans := make([]eventstore.Plan[domain.HandOver, domain.Event], 1000)
+		for i := range plans {
+			id := fmt.Sprintf("comp_%08d", done+i)
+			plans[i].Command = domain.QualifyCompany{
+				ID: domain.NewHandOverID(), Delivery: d, CompanyID: domain.CompanyID(id),
+				Qualification: domain.Qualification{
+					Company: json.RawMessage(`{"id":"` + id + `","name":"TechCorp Inc","domain":"techcorp.example","industry":"SaaS",` +
+						`"size":"50-200","location":"San Francisco, CA","technologies":["HubSpot","AWS","React"]}`),
+					Prospects: json.RawMessage(`[{"id":"pros_` + id + `","first_name":"Jane","last_name":"Smith","title":"VP Marketing",` +
+						`"email":"jane@techcorp.example","linkedin_url":"https://linkedin.example/in/janesmith"}]`),
+					Score: &score, MatchReasons: []string{"Uses HubSpot", "Series B funded"},
+				},
+			}
+		}
+		for _, o := range eventstore.ExecuteEach(b.Context(), l.store, plans) {
+			require.NoError(b, o.Err)
+		}
+	}
+}
+
+// copyRows returns how many rows a second a bare INSERT … SELECT writes of those in table, with
+// the same indexes.
+func copyRows(b *testing.B, l *bundle, table string) float64 {
+	b.Helper()
+	const columns = `
+		SELECT column_name FROM information_schema.columns
+		WHERE table_schema = 'public' AND table_name = $1 AND is_generated = 'NEVER' ORDER BY ordinal_position`
+	rows, _ := l.pool.Query(b.Context(), columns, table) // CollectRows reports the error
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(b, err)
+	_, err = l.pool.Exec(b.Context(), `DROP TABLE IF EXISTS again; CREATE TABLE again (LIKE `+table+` INCLUDING ALL)`)
+	require.NoError(b, err)
+	list := strings.Join(names, ", ")
+	began := time.Now()
+	tag, err := l.pool.Exec(b.Context(), `INSERT INTO again (`+list+`) SELECT `+list+` FROM `+table)
+	require.NoError(b, err)
+	return float64(tag.RowsAffected()) / time.Since(began).Seconds()
+}
+
+// BenchmarkFollow measures how fast a backlog is followed, and what that is of a bare insert
+// of the same rows.
+func BenchmarkFollow(b *testing.B) {
+	const events = 50_000
+	for _, p := range []projections.Projection{projections.Companies(), projections.Dispatches()} {
+		b.Run(p.Name, func(b *testing.B) {
+			l := newBundle(testdb.New(b))
+			fillLog(b, l, events)
+			head, err := l.store.Head(b.Context())
+			require.NoError(b, err)
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				_, err := l.pool.Exec(b.Context(), `TRUNCATE cursors, `+strings.Join(p.Tables, ", "))
+				require.NoError(b, err)
+				store := newStore(l.pool) // whose marks are at 0
+				b.StartTimer()
+				process := followertest.Start(b, l.pool, store, []follower.Config{p.Follower(store.Registry())})
+				require.NoError(b, store.Await(b.Context(), p.Name, head))
+				b.StopTimer()
+				process.Stop()
+				b.StartTimer()
+			}
+			b.StopTimer()
+			rate := float64(b.N) * events / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "events/s")
+			b.ReportMetric(rate/copyRows(b, l, p.Name), "xINSERT")
+		})
+	}
+}
