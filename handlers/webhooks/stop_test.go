@@ -83,7 +83,7 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	b.qualify(t, d, names(10)...)
 	lock, err := b.pool.Begin(t.Context())
 	require.NoError(t, err)
-	defer lock.Rollback(context.Background())
+	defer lock.Rollback(t.Context())
 	_, err = lock.Exec(t.Context(), `LOCK TABLE leases`)
 	require.NoError(t, err)
 
