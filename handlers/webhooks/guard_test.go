@@ -65,7 +65,7 @@ func TestURLThatNamesAForbiddenAddressIsRefusedAtOnce(t *testing.T) {
 	require.Error(t, guard.CheckURL("http://[::1"))
 }
 
-func TestNameThatLeadsToAForbiddenAddressIsNotCalled(t *testing.T) {
+func TestForbiddenAddressIsNotConnectedTo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.cfg.Sender = webhooks.NewSender(webhooks.NewGuard(false), "test")
