@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 // patience bounds whatever a test waits for.
 const patience = 60 * time.Second
 
+// pollEvery is how often a test looks at what it waits for.
+const pollEvery = 10 * time.Millisecond
+
 // ledger runs a verb as a process of its own, to its end, and returns what it printed.
 func ledger(t testing.TB, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
@@ -270,11 +273,19 @@ func (c client) pull(t testing.TB, feed, limit string) (companies []string) {
 	}
 }
 
-// caughtUp reports whether every read model shows the whole log.
+// caughtUp reports whether the process is ready and every read model shows the whole log.
 func (c client) caughtUp(t testing.TB) bool {
 	t.Helper()
-	for _, check := range c.must(t, http.StatusOK, http.MethodGet, "/readyz", "")["checks"].([]any) {
-		if lag, ok := check.(map[string]any)["lag"].(float64); ok && lag > 0 {
+	var report struct {
+		Ready  bool
+		Checks []struct{ Lag int }
+	}
+	_, _, answer, err := c.do(t.Context(), http.MethodGet, "/readyz", "", "")
+	if err != nil || json.Unmarshal(answer, &report) != nil || !report.Ready {
+		return false
+	}
+	for _, check := range report.Checks {
+		if check.Lag > 0 {
 			return false
 		}
 	}

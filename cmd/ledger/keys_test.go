@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+// createKey creates a key by the program's verb, and returns its text and its ID.
+func createKey(t testing.TB, database string, args ...string) (text, id string) {
+	t.Helper()
+	out, errs, err := verb(t, "", append([]string{"keys", "create", "--organisation", "Acme", "--database-url", database}, args...)...)
+	require.NoError(t, err)
+	fields := strings.Fields(errs)
+	require.Greater(t, len(fields), 2, errs)
+	require.Equal(t, "Key", fields[0])
+	return strings.TrimSpace(out), fields[1]
+}
+
+// listKeys returns what keys list prints of an organisation's keys, by ID.
+func listKeys(t testing.TB, database, organisation string) map[string]string {
+	t.Helper()
+	out, _, err := verb(t, "", "keys", "list", "--organisation", organisation, "--database-url", database)
+	require.NoError(t, err)
+	lines := map[string]string{}
+	for line := range strings.Lines(out) {
+		id, _, _ := strings.Cut(line, " ")
+		lines[id] = line
+	}
+	return lines
+}
+
+// status returns the answer to a reading request.
+func (c client) status(ctx context.Context, path string) int {
+	status, _, _, err := c.do(ctx, http.MethodGet, path, "", "")
+	if err != nil {
+		return 0
+	}
+	return status
+}
+
+func TestRevokedKeyIsRefusedWithinAboutASecond(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	p := serve(t, database, encryptionKey())
+	text, id := createKey(t, database)
+	_, other := createKey(t, database, "--name", "another")
+	c := p.at(text)
+	require.Equal(t, http.StatusOK, c.status(t.Context(), "/api/v1/deliveries"))
+
+	out, _, err := verb(t, "", "keys", "revoke", id, "--database-url", database)
+	require.NoError(t, err)
+	require.Equal(t, "Revoked "+id+"\n", out)
+	const aboutASecond = 3 * time.Second // on a busy machine
+	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
+		aboutASecond, 20*time.Millisecond)
+
+	keys := listKeys(t, database, "Acme")
+	require.Contains(t, keys[id], " revoked ")
+	require.Contains(t, keys[other], " active ")
+	require.Contains(t, keys[other], " another ")
+	require.NotContains(t, keys[id], text, "a key is shown once")
+	_, _, err = verb(t, "", "keys", "revoke", id, "--database-url", database)
+	require.EqualError(t, err, "there is no active key "+id)
+}
+
+func TestExpiredKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	p := serve(t, database, encryptionKey())
+	short, expired := createKey(t, database, "--expires-in", "1ms")
+	long, active := createKey(t, database, "--expires-in", "720h", "--test")
+	require.Regexp(t, "^lnc_live_", short)
+	require.Regexp(t, "^lnc_test_", long)
+	require.Equal(t, http.StatusUnauthorized, p.at(short).status(t.Context(), "/api/v1/deliveries"))
+	require.Equal(t, http.StatusOK, p.at(long).status(t.Context(), "/api/v1/deliveries"))
+	keys := listKeys(t, database, "Acme")
+	require.Contains(t, keys[expired], " expired ")
+	require.Contains(t, keys[active], " active ")
+
+	_, _, err := verb(t, "", "keys", "create", "--organisation", "Acme", "--expires-in=-1h", "--database-url", database)
+	require.ErrorContains(t, err, "--expires-in must not be negative")
+}
+
+func TestKeyMayDoWhatItsScopesSay(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	p := serve(t, database, encryptionKey())
+	customer, _ := createKey(t, database)
+	engine, _ := createKey(t, database, "--scopes", "qualifications:write,candidates:write")
+	all, _ := createKey(t, database, "--scopes", "all")
+
+	delivery := p.at(customer).must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM"}`)["id"].(string)
+	qualify := "/api/v1/deliveries/" + delivery + "/qualifications"
+	refused := p.at(customer).must(t, http.StatusForbidden, http.MethodPost, qualify, qualification("comp_1"))
+	require.Equal(t, "AUTHORIZATION_ERROR", refused["code"])
+	require.Equal(t, []any{"qualifications:write"}, refused["details"].(map[string]any)["required_scopes"])
+	require.Equal(t, http.StatusForbidden, p.at(engine).status(t.Context(), "/api/v1/deliveries"))
+	p.at(engine).must(t, http.StatusOK, http.MethodPost, qualify, qualification("comp_1"))
+	info := p.at(all).must(t, http.StatusOK, http.MethodGet, "/api/v1/auth/validate", "")
+	require.Len(t, info["scopes"], len(apikey.Scopes()))
+	require.Equal(t, http.StatusOK, p.at(customer).status(t.Context(), "/api/v1/deliveries/"+delivery+"/companies"))
+}
+
+func TestUnknownScopeIsRefusedBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	_, _, err := verb(t, "", "keys", "create", "--organisation", "Acme", "--scopes", "deliveries:reed", "--database-url", database)
+	require.ErrorContains(t, err, `--scopes: there is no scope "deliveries:reed"; there are deliveries:read,`)
+	_, _, err = verb(t, "", "keys", "list", "--organisation", "Acme", "--database-url", database)
+	require.EqualError(t, err, `there is no organisation "Acme"`)
+}
