@@ -40,7 +40,7 @@ func newRig(b *testing.B, destinations int) *rig {
 	b.Helper()
 	postgres, err := localpg.Start(b.Context(), localpg.Options{Dir: testdb.Dir(b)})
 	require.NoError(b, err)
-	b.Cleanup(func() { require.NoError(b, postgres.Stop(context.Background())) })
+	b.Cleanup(func() { require.NoError(b, postgres.Stop(context.WithoutCancel(b.Context()))) })
 	database, err := postgres.CreateDatabase(b.Context(), "ledger")
 	require.NoError(b, err)
 	require.NoError(b, migrations.Up(b.Context(), database))
@@ -70,6 +70,7 @@ func (r *rig) receive(_ http.ResponseWriter, req *http.Request) {
 
 // send sends one company, as the engine does: a request each.
 func (r *rig) send(b *testing.B, company string) {
+	b.Helper()
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost,
 		r.process.base+"/api/v1/deliveries/"+r.delivery+"/qualifications", strings.NewReader(sample(company)))
 	if err != nil {

@@ -36,9 +36,9 @@ type load struct {
 }
 
 // startLoad begins to send from n callers.
-func startLoad(t testing.TB, c client, delivery string, n int) *load {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func startLoad(tb testing.TB, c client, delivery string, n int) *load {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	l := &load{client: c, delivery: delivery, stop: cancel}
 	for range n {
 		l.callers.Go(func() {
@@ -47,7 +47,7 @@ func startLoad(t testing.TB, c client, delivery string, n int) *load {
 			}
 		})
 	}
-	t.Cleanup(l.end)
+	tb.Cleanup(l.end)
 	return l
 }
 
@@ -82,47 +82,47 @@ func (l *load) report() (acked []string, unavailable int, odd []string) {
 }
 
 // awaitAcks waits until n companies were acknowledged.
-func (l *load) awaitAcks(t testing.TB, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
+func (l *load) awaitAcks(tb testing.TB, n int) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
 		acked, _, _ := l.report()
 		return len(acked) >= n
 	}, patience, 5*time.Millisecond, "the ledger takes nothing in")
 }
 
 // unrecorded returns those of the webhook-ids that have no outcome in the log.
-func unrecorded(t testing.TB, pool *pgxpool.Pool, ids []string) []string {
-	t.Helper()
+func unrecorded(tb testing.TB, pool *pgxpool.Pool, ids []string) []string {
+	tb.Helper()
 	const query = `
 		SELECT dispatch FROM unnest($1::text[]) AS seen(dispatch)
 		WHERE NOT EXISTS (SELECT FROM events WHERE stream = 'dispatch/' || dispatch)`
-	rows, _ := pool.Query(t.Context(), query, ids) // CollectRows reports the error
+	rows, _ := pool.Query(tb.Context(), query, ids) // CollectRows reports the error
 	without, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return without
 }
 
 // settle waits until nothing is owed any more, and checks that each acknowledged company is in
 // the feed once, reached the receiver, and that the log is sound.
-func settle(t testing.TB, c client, database, delivery string, s *sink, acked []string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		if !c.caughtUp(t) { // the feed and the dispatches come from two followers
+func settle(tb testing.TB, c client, database, delivery string, s *sink, acked []string) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
+		if !c.caughtUp(tb) { // the feed and the dispatches come from two followers
 			return false
 		}
-		n := c.counts(t, delivery)
+		n := c.counts(tb, delivery)
 		return n["pending"]+n["retrying"]+n["held"] == 0 && n["delivered"] >= len(acked)
 	}, patience, 100*time.Millisecond, "something is still owed")
-	pulled := c.pull(t, delivery, "100")
+	pulled := c.pull(tb, delivery, "100")
 	slices.Sort(pulled)
-	require.Equal(t, slices.Compact(slices.Clone(pulled)), pulled, "the feed shows a company twice")
+	require.Equal(tb, slices.Compact(slices.Clone(pulled)), pulled, "the feed shows a company twice")
 	for _, company := range acked {
 		_, found := slices.BinarySearch(pulled, company)
-		require.True(t, found, "%s was acknowledged, but is not in the feed", company)
-		require.Positive(t, s.got(company), "%s was acknowledged, but not delivered", company)
+		require.True(tb, found, "%s was acknowledged, but is not in the feed", company)
+		require.Positive(tb, s.got(company), "%s was acknowledged, but not delivered", company)
 	}
-	out, errs, err := ledger(t, "verify", "--database-url", database)
-	require.NoError(t, err, out+errs)
+	out, errs, err := ledger(tb, "verify", "--database-url", database)
+	require.NoError(tb, err, out+errs)
 }
 
 func TestProcessKilledAtRandomInstantsLosesNothing(t *testing.T) {

@@ -17,11 +17,11 @@ type curl struct {
 }
 
 // curls returns the curl commands of a text, each of which begins a line.
-func curls(t testing.TB, text string) (found []curl) {
-	t.Helper()
+func curls(tb testing.TB, text string) (found []curl) {
+	tb.Helper()
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(strings.TrimSpace(line), "curl ") {
-			found = append(found, newCurl(t, shellWords(text)))
+			found = append(found, newCurl(tb, shellWords(text)))
 		}
 		text = text[len(line):] // which a command may go beyond
 	}
@@ -29,8 +29,8 @@ func curls(t testing.TB, text string) (found []curl) {
 }
 
 // newCurl returns the command with those words.
-func newCurl(t testing.TB, words []string) curl {
-	t.Helper()
+func newCurl(tb testing.TB, words []string) curl {
+	tb.Helper()
 	c := curl{header: http.Header{}}
 	for i := 1; i < len(words); i++ {
 		switch words[i] {
@@ -40,13 +40,13 @@ func newCurl(t testing.TB, words []string) curl {
 		case "-H":
 			i++
 			name, value, ok := strings.Cut(words[i], ": ")
-			require.True(t, ok, words[i])
+			require.True(tb, ok, words[i])
 			c.header.Set(name, value)
 		case "-d":
 			i++
 			c.body = words[i]
 		default:
-			require.Empty(t, c.url, "curl is not known to take %s", words[i])
+			require.Empty(tb, c.url, "curl is not known to take %s", words[i])
 			c.url = words[i]
 		}
 	}
@@ -102,20 +102,20 @@ func shellWords(text string) (words []string) {
 
 // send sends the command's request, which has to be answered with status, and returns the
 // answer's fields.
-func (c curl) send(t testing.TB, status int) map[string]any {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), c.method, c.url, strings.NewReader(c.body))
-	require.NoError(t, err)
+func (c curl) send(tb testing.TB, status int) map[string]any {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), c.method, c.url, strings.NewReader(c.body))
+	require.NoError(tb, err)
 	req.Header = c.header.Clone()
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.Equal(t, status, resp.StatusCode, "%s %s: %s", c.method, c.url, answer)
+	require.NoError(tb, err)
+	require.Equal(tb, status, resp.StatusCode, "%s %s: %s", c.method, c.url, answer)
 	var fields map[string]any
 	if len(answer) > 0 {
-		require.NoError(t, json.Unmarshal(answer, &fields), string(answer))
+		require.NoError(tb, json.Unmarshal(answer, &fields), string(answer))
 	}
 	return fields
 }

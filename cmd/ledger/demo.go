@@ -234,7 +234,7 @@ Try next, while this keeps running:
 // startReceiver starts a receiver on loopback that runs until ctx is done, and returns its
 // URL. Every eighth company meets a failure or two before it is taken.
 func startReceiver(ctx context.Context) (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("start receiver: %w", err)
 	}

@@ -17,31 +17,31 @@ import (
 )
 
 // dev starts ledger dev on a data folder.
-func dev(t testing.TB, dir string, args ...string) *process {
-	t.Helper()
-	return start(t, append([]string{"dev", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
+func dev(tb testing.TB, dir string, args ...string) *process {
+	tb.Helper()
+	return start(tb, append([]string{"dev", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
 }
 
 // keptKey returns the API key that is kept in a data folder.
-func keptKey(t testing.TB, dir string) string {
-	t.Helper()
+func keptKey(tb testing.TB, dir string) string {
+	tb.Helper()
 	path := filepath.Join(dir, "api-key")
 	info, err := os.Stat(path)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "others may not read it")
+	require.NoError(tb, err)
+	require.Equal(tb, os.FileMode(0o600), info.Mode().Perm(), "others may not read it")
 	b, err := os.ReadFile(path)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return strings.TrimSpace(string(b))
 }
 
 // postmaster returns the process ID of a data folder's Postgres.
-func postmaster(t testing.TB, dir string) int {
-	t.Helper()
+func postmaster(tb testing.TB, dir string) int {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	line, _, _ := strings.Cut(string(b), "\n")
 	pid, err := strconv.Atoi(line)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return pid
 }
 
@@ -114,10 +114,10 @@ func TestDevTakesAKeyFromItsVariable(t *testing.T) {
 var attemptLine = regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3}  .+  dst_\w{20} +(\d)  (\d{3}) +\d+\.\d  (delivered|will be retried|failed)$`)
 
 // demonstrate starts a demonstration, waits for its summary and returns what it printed.
-func demonstrate(t testing.TB, dir string, args ...string) (p *process, printed string) {
-	t.Helper()
-	p = dev(t, dir, append([]string{"--demo", "--database-url", testdb.URL(t)}, args...)...)
-	require.Eventually(t, func() bool { return strings.Contains(p.printed(), "I said so") }, patience, pollEvery, "no summary")
+func demonstrate(tb testing.TB, dir string, args ...string) (p *process, printed string) {
+	tb.Helper()
+	p = dev(tb, dir, append([]string{"--demo", "--database-url", testdb.URL(tb)}, args...)...)
+	require.Eventually(tb, func() bool { return strings.Contains(p.printed(), "I said so") }, patience, pollEvery, "no summary")
 	return p, p.printed()
 }
 

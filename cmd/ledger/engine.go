@@ -103,7 +103,7 @@ func (e *engine) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", e.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", e.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for requests at the address of --listen: %w", err)
 	}

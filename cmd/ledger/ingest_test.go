@@ -19,19 +19,19 @@ import (
 )
 
 // setupIngest returns a ledger, a client and a delivery without destinations.
-func setupIngest(t testing.TB) (p *process, c client, delivery string) {
-	t.Helper()
-	database := testdb.URL(t)
-	p = serve(t, database, encryptionKey())
-	c = p.at(newKey(t, database))
-	return p, c, c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"Ingest"}`)["id"].(string)
+func setupIngest(tb testing.TB) (p *process, c client, delivery string) {
+	tb.Helper()
+	database := testdb.URL(tb)
+	p = serve(tb, database, encryptionKey())
+	c = p.at(newKey(tb, database))
+	return p, c, c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"Ingest"}`)["id"].(string)
 }
 
 // file returns a new file with that content.
-func file(t testing.TB, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "companies.ndjson")
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+func file(tb testing.TB, content string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "companies.ndjson")
+	require.NoError(tb, os.WriteFile(path, []byte(content), 0o600))
 	return path
 }
 
@@ -50,10 +50,10 @@ func ingestArgs(server, key, delivery, path string, more ...string) []string {
 }
 
 // awaitFeed waits until the feed shows what is in the log, and returns its companies.
-func (c client) awaitFeed(t testing.TB, delivery string) []string {
-	t.Helper()
-	require.Eventually(t, func() bool { return c.caughtUp(t) }, patience, pollEvery)
-	return c.pull(t, delivery, "100")
+func (c client) awaitFeed(tb testing.TB, delivery string) []string {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return c.caughtUp(tb) }, patience, pollEvery)
+	return c.pull(tb, delivery, "100")
 }
 
 func TestBadLineIsReportedWithItsNumberAndHarmsNoOther(t *testing.T) {

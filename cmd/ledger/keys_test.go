@@ -14,21 +14,21 @@ import (
 )
 
 // createKey creates a key by the program's verb, and returns its text and its ID.
-func createKey(t testing.TB, database string, args ...string) (text, id string) {
-	t.Helper()
-	out, errs, err := verb(t, "", append([]string{"keys", "create", "--organisation", "Acme", "--database-url", database}, args...)...)
-	require.NoError(t, err)
+func createKey(tb testing.TB, database string, args ...string) (text, id string) {
+	tb.Helper()
+	out, errs, err := verb(tb, "", append([]string{"keys", "create", "--organisation", "Acme", "--database-url", database}, args...)...)
+	require.NoError(tb, err)
 	fields := strings.Fields(errs)
-	require.Greater(t, len(fields), 2, errs)
-	require.Equal(t, "Key", fields[0])
+	require.Greater(tb, len(fields), 2, errs)
+	require.Equal(tb, "Key", fields[0])
 	return strings.TrimSpace(out), fields[1]
 }
 
 // listKeys returns what keys list prints of an organisation's keys, by ID.
-func listKeys(t testing.TB, database, organisation string) map[string]string {
-	t.Helper()
-	out, _, err := verb(t, "", "keys", "list", "--organisation", organisation, "--database-url", database)
-	require.NoError(t, err)
+func listKeys(tb testing.TB, database, organisation string) map[string]string {
+	tb.Helper()
+	out, _, err := verb(tb, "", "keys", "list", "--organisation", organisation, "--database-url", database)
+	require.NoError(tb, err)
 	lines := map[string]string{}
 	for line := range strings.Lines(out) {
 		id, _, _ := strings.Cut(line, " ")

@@ -10,14 +10,14 @@ import (
 )
 
 // emptyDatabase returns the URL of a database that is not migrated.
-func emptyDatabase(t testing.TB) string {
-	t.Helper()
-	database := testdb.URL(t)
-	conn, err := pgx.Connect(t.Context(), database)
-	require.NoError(t, err)
-	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
-	require.NoError(t, err)
+func emptyDatabase(tb testing.TB) string {
+	tb.Helper()
+	database := testdb.URL(tb)
+	conn, err := pgx.Connect(tb.Context(), database)
+	require.NoError(tb, err)
+	defer conn.Close(tb.Context())
+	_, err = conn.Exec(tb.Context(), `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+	require.NoError(tb, err)
 	return database
 }
 
@@ -41,7 +41,8 @@ func TestDatabaseThatDoesNotAnswerIsNamedByItsFlag(t *testing.T) {
 	const nobody = "postgres://ledger:hunter2@127.0.0.1:1/ledger"
 	for _, args := range [][]string{
 		{"serve", "--encryption-key", encryptionKey()},
-		{"migrate"}, {"verify"},
+		{"migrate"},
+		{"verify"},
 		{"keys", "create", "--organisation", "Acme"},
 	} {
 		_, _, err := verb(t, "", append(args, "--database-url", nobody)...)

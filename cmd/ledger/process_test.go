@@ -40,9 +40,9 @@ const patience = 60 * time.Second
 const pollEvery = 10 * time.Millisecond
 
 // ledger runs a verb as a process of its own, to its end, and returns what it printed.
-func ledger(t testing.TB, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func ledger(tb testing.TB, args ...string) (stdout, stderr string, err error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asLedger+"=1")
@@ -65,50 +65,50 @@ type process struct {
 
 // serve starts ledger serve on a database, with private destinations allowed, and returns when
 // it takes requests. It is killed with the test, if it still runs then.
-func serve(t testing.TB, database, encryptionKey string, args ...string) *process {
-	t.Helper()
-	return start(t, append([]string{
+func serve(tb testing.TB, database, encryptionKey string, args ...string) *process {
+	tb.Helper()
+	return start(tb, append([]string{
 		"serve", "--database-url", database, "--encryption-key", encryptionKey,
 		"--listen", "127.0.0.1:0", "--allow-private-destinations", "--log-format", "json",
 	}, args...)...)
 }
 
 // start starts a verb that serves.
-func start(t testing.TB, args ...string) *process {
-	t.Helper()
-	return startWith(t, nil, args...)
+func start(tb testing.TB, args ...string) *process {
+	tb.Helper()
+	return startWith(tb, nil, args...)
 }
 
 // startWith starts a verb that serves, with variables of the form NAME=value.
-func startWith(t testing.TB, env []string, args ...string) *process {
-	t.Helper()
-	p, address := launch(t, env, args...)
+func startWith(tb testing.TB, env []string, args ...string) *process {
+	tb.Helper()
+	p, address := launch(tb, env, args...)
 	select {
 	case p.base = <-address:
 	case <-p.done:
-		require.FailNow(t, "the ledger ended at once", p.printed())
+		require.FailNow(tb, "the ledger ended at once", p.printed())
 	case <-time.After(patience):
-		require.FailNow(t, "the ledger does not answer", p.printed())
+		require.FailNow(tb, "the ledger does not answer", p.printed())
 	}
 	return p
 }
 
 // launch starts any verb. The channel gets the address of its API, should it have one.
-func launch(t testing.TB, env []string, args ...string) (*process, <-chan string) {
-	t.Helper()
+func launch(tb testing.TB, env []string, args ...string) (*process, <-chan string) {
+	tb.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
 	p.cmd.Env = append(append(os.Environ(), asLedger+"=1"), env...)
 	out, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	p.cmd.Stderr = p.cmd.Stdout
-	require.NoError(t, p.cmd.Start())
+	require.NoError(tb, p.cmd.Start())
 	address := make(chan string, 1)
 	go func() {
 		defer close(p.done)
 		p.read(out, address)
 		p.err = p.cmd.Wait()
 	}()
-	t.Cleanup(p.kill)
+	tb.Cleanup(p.kill)
 	return p, address
 }
 
@@ -146,34 +146,46 @@ func (p *process) kill() {
 }
 
 // stop asks the process to end, and returns how it did.
-func (p *process) stop(t testing.TB) error {
-	t.Helper()
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+func (p *process) stop(tb testing.TB) error {
+	tb.Helper()
+	p.terminate(tb)
+	return p.wait(tb)
+}
+
+// terminate asks the process to end.
+func (p *process) terminate(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGTERM))
+}
+
+// wait waits until the process has ended, and returns how it did.
+func (p *process) wait(tb testing.TB) error {
+	tb.Helper()
 	select {
 	case <-p.done:
 		return p.err
 	case <-time.After(patience):
-		require.FailNow(t, "the ledger does not stop", p.printed())
+		require.FailNow(tb, "the ledger does not stop", p.printed())
 		return nil
 	}
 }
 
 // verb runs a verb in this process, to its end, and returns what it printed.
-func verb(t testing.TB, stdin string, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
+func verb(tb testing.TB, stdin string, args ...string) (stdout, stderr string, err error) {
+	tb.Helper()
 	var out, errs bytes.Buffer
-	err = run(t.Context(), args, world{in: strings.NewReader(stdin), out: &out, err: &errs})
+	err = run(tb.Context(), args, world{in: strings.NewReader(stdin), out: &out, err: &errs})
 	return out.String(), errs.String(), err
 }
 
 // exitCode returns the exit code of a process that ended with err.
-func exitCode(t testing.TB, err error) int {
-	t.Helper()
+func exitCode(tb testing.TB, err error) int {
+	tb.Helper()
 	if err == nil {
 		return 0
 	}
 	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
+	require.ErrorAs(tb, err, &exit)
 	return exit.ExitCode()
 }
 
@@ -186,10 +198,10 @@ func (p *process) at(key string) client {
 func encryptionKey() string { return vault.NewKeyText() }
 
 // newKey returns an API key of all scopes, made by the program itself.
-func newKey(t testing.TB, database string) string {
-	t.Helper()
-	out, errs, err := ledger(t, "keys", "create", "--organisation", "Acme", "--scopes", "all", "--database-url", database)
-	require.NoError(t, err, errs)
+func newKey(tb testing.TB, database string) string {
+	tb.Helper()
+	out, errs, err := ledger(tb, "keys", "create", "--organisation", "Acme", "--scopes", "all", "--database-url", database)
+	require.NoError(tb, err, errs)
 	return strings.TrimSpace(out)
 }
 
@@ -219,24 +231,24 @@ func (c client) do(ctx context.Context, method, path, contentType, body string) 
 }
 
 // must sends a request that has to be answered with status, and returns the answer's fields.
-func (c client) must(t testing.TB, status int, method, path, body string) map[string]any {
-	t.Helper()
-	got, _, answer, err := c.do(t.Context(), method, path, "application/json", body)
-	require.NoError(t, err)
-	require.Equal(t, status, got, string(answer))
+func (c client) must(tb testing.TB, status int, method, path, body string) map[string]any {
+	tb.Helper()
+	got, _, answer, err := c.do(tb.Context(), method, path, "application/json", body)
+	require.NoError(tb, err)
+	require.Equal(tb, status, got, string(answer))
 	if len(answer) == 0 {
 		return nil
 	}
 	var fields map[string]any
-	require.NoError(t, json.Unmarshal(answer, &fields), string(answer))
+	require.NoError(tb, json.Unmarshal(answer, &fields), string(answer))
 	return fields
 }
 
 // delivery makes a delivery with a webhook destination and returns its ID.
-func (c client) delivery(t testing.TB, url string) string {
-	t.Helper()
-	id := c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM Sync"}`)["id"].(string)
-	c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+id+"/destinations",
+func (c client) delivery(tb testing.TB, url string) string {
+	tb.Helper()
+	id := c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM Sync"}`)["id"].(string)
+	c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+id+"/destinations",
 		`{"type":"webhook","url":"`+url+`","auth_type":"bearer","auth_token":"your-secret-token","timeout_seconds":1}`)
 	return id
 }
@@ -248,20 +260,20 @@ func qualification(company string) string {
 }
 
 // count returns how many of a delivery's dispatches are in each state.
-func (c client) counts(t testing.TB, delivery string) map[string]int {
-	t.Helper()
+func (c client) counts(tb testing.TB, delivery string) map[string]int {
+	tb.Helper()
 	counts := map[string]int{}
-	for state, n := range c.must(t, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+delivery, "")["counts"].(map[string]any) {
+	for state, n := range c.must(tb, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+delivery, "")["counts"].(map[string]any) {
 		counts[state] = int(n.(float64))
 	}
 	return counts
 }
 
 // pull returns the companies of a feed, in pages of limit, by cursor.
-func (c client) pull(t testing.TB, feed, limit string) (companies []string) {
-	t.Helper()
+func (c client) pull(tb testing.TB, feed, limit string) (companies []string) {
+	tb.Helper()
 	for cursor := ""; ; {
-		page := c.must(t, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+feed+"/companies?limit="+limit+cursor, "")
+		page := c.must(tb, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+feed+"/companies?limit="+limit+cursor, "")
 		items := page["items"].([]any)
 		for _, item := range items {
 			companies = append(companies, item.(map[string]any)["id"].(string))
@@ -274,13 +286,13 @@ func (c client) pull(t testing.TB, feed, limit string) (companies []string) {
 }
 
 // caughtUp reports whether the process is ready and every read model shows the whole log.
-func (c client) caughtUp(t testing.TB) bool {
-	t.Helper()
+func (c client) caughtUp(tb testing.TB) bool {
+	tb.Helper()
 	var report struct {
 		Ready  bool
 		Checks []struct{ Lag int }
 	}
-	_, _, answer, err := c.do(t.Context(), http.MethodGet, "/readyz", "", "")
+	_, _, answer, err := c.do(tb.Context(), http.MethodGet, "/readyz", "", "")
 	if err != nil || json.Unmarshal(answer, &report) != nil || !report.Ready {
 		return false
 	}

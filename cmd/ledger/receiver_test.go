@@ -30,11 +30,11 @@ type webhook struct {
 }
 
 // newReceiver starts a receiver.
-func newReceiver(t testing.TB, answer func(n int) int) *receiver {
-	t.Helper()
+func newReceiver(tb testing.TB, answer func(n int) int) *receiver {
+	tb.Helper()
 	r := &receiver{answer: answer}
 	server := httptest.NewServer(r)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	r.url = server.URL + "/webhooks/openprospect"
 	return r
 }
@@ -60,9 +60,9 @@ func (r *receiver) got() []webhook {
 }
 
 // await waits until there are n requests, and returns them.
-func (r *receiver) await(t testing.TB, n int) []webhook {
-	t.Helper()
-	require.Eventually(t, func() bool { return len(r.got()) >= n }, patience, 5*time.Millisecond, "no %d webhooks", n)
+func (r *receiver) await(tb testing.TB, n int) []webhook {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return len(r.got()) >= n }, patience, 5*time.Millisecond, "no %d webhooks", n)
 	return r.got()
 }
 
@@ -70,14 +70,14 @@ func (r *receiver) await(t testing.TB, n int) []webhook {
 func ok(int) int { return http.StatusOK }
 
 // awaitCount waits until so many of a delivery's dispatches are in a state.
-func (c client) awaitCount(t testing.TB, delivery, state string, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool { return c.counts(t, delivery)[state] == n }, patience, 10*time.Millisecond,
+func (c client) awaitCount(tb testing.TB, delivery, state string, n int) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return c.counts(tb, delivery)[state] == n }, patience, 10*time.Millisecond,
 		"no %d dispatches are %s", n, state)
 }
 
 // qualify hands a company over under a delivery.
-func (c client) qualify(t testing.TB, delivery, company string) {
-	t.Helper()
-	c.must(t, http.StatusOK, http.MethodPost, "/api/v1/deliveries/"+delivery+"/qualifications", qualification(company))
+func (c client) qualify(tb testing.TB, delivery, company string) {
+	tb.Helper()
+	c.must(tb, http.StatusOK, http.MethodPost, "/api/v1/deliveries/"+delivery+"/qualifications", qualification(company))
 }

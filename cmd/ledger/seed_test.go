@@ -38,13 +38,13 @@ const (
 
 // seed returns the samples with a base address, a key, an ID and the address of a receiver put
 // in; all else is as printed.
-func seed(t testing.TB, base, key, id, receiver string) []curl {
-	t.Helper()
-	samples := curls(t, strings.NewReplacer(
+func seed(tb testing.TB, base, key, id, receiver string) []curl {
+	tb.Helper()
+	samples := curls(tb, strings.NewReplacer(
 		"https://api.openprospect.io", base, "${OPENPROSPECT_API_KEY}", key, "https://your-api.com/webhooks/openprospect", receiver,
 		"/deliveries/123/", "/deliveries/"+id+"/", "{id}", id, "{prospect_search_id}", id,
 	).Replace(seedRequests))
-	require.Len(t, samples, seedSamples)
+	require.Len(tb, samples, seedSamples)
 	return samples
 }
 

@@ -13,13 +13,13 @@ import (
 )
 
 // attemptsRecorded returns how many attempts the log has outcomes of.
-func attemptsRecorded(t testing.TB, database string) (n int) {
-	t.Helper()
+func attemptsRecorded(tb testing.TB, database string) (n int) {
+	tb.Helper()
 	const query = `SELECT count(*) FROM events WHERE stream LIKE 'dispatch/%' AND type LIKE 'attempt.%'`
-	conn, err := pgx.Connect(t.Context(), database)
-	require.NoError(t, err)
-	defer conn.Close(t.Context())
-	require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&n))
+	conn, err := pgx.Connect(tb.Context(), database)
+	require.NoError(tb, err)
+	defer conn.Close(tb.Context())
+	require.NoError(tb, conn.QueryRow(tb.Context(), query).Scan(&n))
 	return n
 }
 
@@ -38,12 +38,11 @@ func TestStoppedProcessRecordsWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 	c.qualify(t, delivery, "comp_2")
 	slow.await(t, 1)
 
-	stopped := make(chan error, 1)
-	go func() { stopped <- first.stop(t) }()
+	first.terminate(t)
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/healthz") == 0 }, patience, pollEvery, "it still takes requests")
 	require.Zero(t, attemptsRecorded(t, database))
 	close(goOn)
-	require.NoError(t, <-stopped, "the exit code is 0")
+	require.NoError(t, first.wait(t), "the exit code is 0")
 	require.Len(t, slow.got(), 1, "nothing new is begun")
 	require.Equal(t, 1, attemptsRecorded(t, database))
 
@@ -127,13 +126,13 @@ func TestStatusAndContractAreServed(t *testing.T) {
 }
 
 // metric returns the sum of a metric's values in the text that Prometheus reads.
-func metric(t testing.TB, text, name string) (sum float64) {
-	t.Helper()
+func metric(tb testing.TB, text, name string) (sum float64) {
+	tb.Helper()
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, name); ok && strings.ContainsAny(rest[:1], "{ ") {
 			fields := strings.Fields(line)
 			value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-			require.NoError(t, err, line)
+			require.NoError(tb, err, line)
 			sum += value
 		}
 	}
