@@ -106,7 +106,9 @@ func (f *Follower) handle(msg *message.Message) error {
 	if err := errors.Join(err1, err2); err != nil || !ok || !isOurs {
 		return fmt.Errorf("message %s is no page of the log: %w", msg.UUID, err)
 	}
-	page.apply(msg.Context(), eventstore.Position(first), eventstore.Position(last))
+	// A page that the subscriber has left ends, and is rolled back: cut in the middle of a
+	// statement, it would cost the connection.
+	page.apply(context.WithoutCancel(msg.Context()), eventstore.Position(first), eventstore.Position(last))
 	return nil
 }
 
