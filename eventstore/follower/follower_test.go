@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -107,14 +108,14 @@ func before(name string, hook apply) apply {
 }
 
 // start follows in one more process: with a pool and a store of its own.
-func (b *bundle) start(t *testing.T, cfg follower.Config) followertest.Process {
+func (b *bundle) start(t *testing.T, cfg follower.Config, add ...followertest.Addition) followertest.Process {
 	t.Helper()
 	if cfg.Poll == 0 {
 		cfg.Poll = poll
 	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), b.pool.Config())
 	require.NoError(t, err)
-	p := followertest.Start(t, pool, newStore(pool), []follower.Config{cfg})
+	p := followertest.Start(t, pool, newStore(pool), []follower.Config{cfg}, add...)
 	stop := p.Stop
 	p.Stop = func() {
 		stop()
@@ -320,31 +321,47 @@ func TestAPageThatCannotBeCommittedIsAFault(t *testing.T) {
 	b.requireAll(t, "reader")
 }
 
-func TestClosingMidPageCommitsNothingOfIt(t *testing.T) {
+func TestAPageThatIsUnderWayAtTheCloseIsCommittedWhollyOrNotAtAll(t *testing.T) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"when Apply heeds its context": true, "when Apply goes on regardless": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t, 30)
-			reached := make(chan struct{})
-			p := b.start(t, follower.Config{Name: "reader", Page: 10, Apply: func(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) error {
-				if err := see("reader")(ctx, tx, first, last); err != nil || first < 11 {
-					return err
-				}
-				close(reached)
-				<-ctx.Done()
-				if heeds {
-					return ctx.Err()
-				}
-				return nil
-			}})
-			<-reached
-			p.Stop()
-			require.Equal(t, eventstore.Position(10), b.requireSeen(t, "reader"))
-			b.start(t, follower.Config{Name: "reader", Apply: see("reader")})
-			b.requireAll(t, "reader")
+	for range 5 {
+		b := setup(t, 30)
+		closing := make(chan struct{})
+		reached := make(chan struct{})
+		p := b.start(t, follower.Config{Name: "reader", Page: 10, Apply: func(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) error {
+			if err := see("reader")(ctx, tx, first, last); err != nil || first != 11 {
+				return err
+			}
+			close(reached)
+			<-closing
+			return nil // though by now the subscriber has left, or is about to
+		}}, func(r *message.Router) {
+			r.AddConsumerHandler("closing", "closing", signal(closing), func(*message.Message) error { return nil })
 		})
+		<-reached
+		p.Stop()
+		require.Contains(t, []eventstore.Position{10, 20, 30}, b.requireSeen(t, "reader"))
+		b.start(t, follower.Config{Name: "reader", Apply: see("reader")})
+		b.requireAll(t, "reader")
 	}
+}
+
+// signal is a subscriber that is closed when its router closes.
+type signal chan struct{}
+
+// Subscribe returns messages that never come.
+func (s signal) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	messages := make(chan *message.Message)
+	go func() {
+		<-s
+		close(messages)
+	}()
+	return messages, nil
+}
+
+// Close tells whoever waits.
+func (s signal) Close() error {
+	close(s)
+	return nil
 }
 
 func TestAFollowerThatIsClosedInPeaceHasNoFault(t *testing.T) {
@@ -359,12 +376,16 @@ func TestAFollowerThatIsClosedInPeaceHasNoFault(t *testing.T) {
 func TestASlowFollowerDelaysNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
-	reached := make(chan struct{}, 1)
-	b.start(t, follower.Config{Name: "slow", Apply: before("slow", func(ctx context.Context, _ pgx.Tx, _, _ eventstore.Position) error {
-		reached <- struct{}{}
-		<-ctx.Done() // until the test ends
-		return ctx.Err()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	b.start(t, follower.Config{Name: "slow", Apply: before("slow", func(context.Context, pgx.Tx, eventstore.Position, eventstore.Position) error {
+		select {
+		case reached <- struct{}{}:
+		default:
+		}
+		<-release
+		return nil
 	})})
+	t.Cleanup(func() { close(release) })
 	<-reached // in the middle of its page, with its transaction open
 	b.start(t, follower.Config{Name: "fast", Page: 3, Apply: see("fast")})
 	for range 3 {
