@@ -87,15 +87,16 @@ const (
 	attemptGrace = 65 * time.Second // an attempt may take a minute
 )
 
-// run runs the roles until ctx is done, and then stops cleanly: the API first, then the
-// attempts and followers. Each part goes on through a loss of the database; an error means
+// run runs the roles until ctx is done, and then stops cleanly: nothing more is attempted,
+// requests under way end, then attempts under way and the followers. Each part goes on through a loss of the database; an error means
 // that one could not start, or had to give up.
 func (e *engine) run(ctx context.Context) error {
 	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
 
-	router, err := e.router()
+	group, ctx := errgroup.WithContext(ctx)
+	router, err := e.router(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,6 @@ func (e *engine) run(ctx context.Context) error {
 
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.store.Listen(background, e.log) })
 	if router != nil {
 		group.Go(func() error { return router.Run(background) })
@@ -119,7 +119,7 @@ func (e *engine) run(ctx context.Context) error {
 		defer stopBackground()
 		err := api.Serve(ctx, listener, requestGrace)
 		if router != nil {
-			err = joinStop(err, router.Close())
+			err = errors.Join(err, router.Close())
 		}
 		return err
 	})
@@ -128,14 +128,6 @@ func (e *engine) run(ctx context.Context) error {
 		e.listening(listener.Addr())
 	}
 	return group.Wait()
-}
-
-// joinStop returns the first of two errors of stopping.
-func joinStop(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
 }
 
 // api returns the server of the API; without that role, of the status alone.
@@ -147,8 +139,9 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	})
 }
 
-// router returns a router with the handlers of the process' roles, nil when it has none.
-func (e *engine) router() (*message.Router, error) {
+// router returns a router with the handlers of the process' roles, nil when it has none. Once
+// ctx is done nothing more is attempted.
+func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	follow, attempt := slices.Contains(e.roles, roleFollow), slices.Contains(e.roles, roleAttempt)
 	if !follow && !attempt {
 		return nil, nil
@@ -168,7 +161,7 @@ func (e *engine) router() (*message.Router, error) {
 		}
 	}
 	if attempt {
-		told, err := webhooks.Add(router, webhooks.Config{
+		told, err := webhooks.Add(ctx, router, webhooks.Config{
 			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.key), Log: e.log,
 			Sender:  webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion()),
 			Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,

@@ -46,7 +46,11 @@ func (e *engine) readyFollower(ctx context.Context, name string, head eventstore
 		check.Fault = fmt.Sprintf("it is more than %d events behind", readyLag)
 	}
 	for _, f := range e.followers {
-		if fault := f.Fault(); f.Name() == name && fault != nil {
+		switch fault := f.Fault(); {
+		case f.Name() != name || fault == nil:
+		case eventstore.IsUnavailable(fault): // its text would tell where the database is
+			check.OK, check.Fault = false, "the database went away"
+		default:
 			check.OK, check.Fault = false, fault.Error()
 		}
 	}

@@ -60,9 +60,10 @@ type Report struct {
 	Took        time.Duration
 }
 
-// Add puts the attempts on router. They are made while it runs. The collector returned tells
+// Add puts the attempts on router. They are made while it runs, and none is begun once ctx is
+// done, so that a process may stop attempting before it stops the rest. The collector returned tells
 // of them. The router's own close time-out must exceed cfg.Grace.
-func Add(router *message.Router, cfg Config) (prometheus.Collector, error) {
+func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Collector, error) {
 	if cfg.Pool == nil || cfg.Store == nil || cfg.Vault == nil || cfg.Sender == nil || cfg.Log == nil {
 		return nil, errors.New("attempts need a pool, a store, a vault, a sender and a log")
 	}
@@ -77,7 +78,7 @@ func Add(router *message.Router, cfg Config) (prometheus.Collector, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
 	cfg.Grace = cmp.Or(cfg.Grace, 65*time.Second)
 
-	stopped, stop := context.WithCancel(context.Background())
+	stopped, stop := context.WithCancel(ctx)
 	queue := &subscriber{
 		cfg: cfg, log: cfg.Log, stop: stop, stopped: stopped,
 		leases:   leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
