@@ -120,3 +120,29 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 10})
 	require.Len(t, r.all(), 10, "%d were sent before", before)
 }
+
+func TestNothingIsAttemptedOnceItsContextIsDoneThoughTheRouterRuns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, ok)
+	d := b.delivery(t, destination(r.URL))
+	first := make(chan domain.CompanyID, 10)
+	b.cfg.Observe = func(report webhooks.Report) { first <- report.HandOver.CompanyID }
+	ctx, cancel := context.WithCancel(t.Context())
+	projectionstest.Follow(t, b.pool, b.store, func(router *message.Router) {
+		_, err := webhooks.Add(ctx, router, b.cfg)
+		require.NoError(t, err)
+	})
+	b.qualify(t, d, "comp_before")
+	require.Equal(t, domain.CompanyID("comp_before"), <-first)
+
+	cancel()
+	b.qualify(t, d, "comp_after")
+	b.settle(t) // the first process' follower runs, and would have woken its worker
+	other := b.another(t)
+	second := make(chan domain.CompanyID, 10)
+	other.cfg.Observe = func(report webhooks.Report) { second <- report.HandOver.CompanyID }
+	other.work(t)
+	require.Equal(t, domain.CompanyID("comp_after"), <-second)
+	require.Empty(t, first)
+}
