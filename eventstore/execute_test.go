@@ -57,9 +57,9 @@ func (a add) Decide(c counter, _ time.Time) ([]counterEvent, error) {
 	return []counterEvent{added{a.N}}, nil
 }
 
-// plan returns cmd with what is known.
-func plan(cmd add, known eventstore.Known[counter]) eventstore.Plan[counter, counterEvent] {
-	return eventstore.Plan[counter, counterEvent]{Command: cmd, Known: known}
+// plan returns cmd, when nothing is known of its stream.
+func plan(cmd add) eventstore.Plan[counter, counterEvent] {
+	return eventstore.Plan[counter, counterEvent]{Command: cmd}
 }
 
 func TestExecuteRecordsWhatIsDecided(t *testing.T) {
@@ -100,7 +100,7 @@ func TestALostRaceIsDecidedAgain(t *testing.T) {
 	tries := 0
 	cmd := add{Counter: "a", N: 1, Limit: 4, tries: &tries, Before: func(try int) {
 		if try <= 3 { // somebody is faster
-			_, err := eventstore.Execute(context.Background(), other, add{Counter: "a", N: 1})
+			_, err := eventstore.Execute(t.Context(), other, add{Counter: "a", N: 1})
 			require.NoError(t, err)
 		}
 	}}
@@ -121,7 +121,7 @@ func TestARaceThatIsLostEachTimeEndsWithItsConflict(t *testing.T) {
 	store := newStore(pool)
 	tries := 0
 	cmd := add{Counter: "a", N: 1, tries: &tries, Before: func(int) {
-		_, err := eventstore.Execute(context.Background(), store, add{Counter: "a", N: 1})
+		_, err := eventstore.Execute(t.Context(), store, add{Counter: "a", N: 1})
 		require.NoError(t, err)
 	}}
 	_, err := eventstore.Execute(within(t), store, cmd)
@@ -163,17 +163,16 @@ func TestExecuteEachDecidesEachPlanByItself(t *testing.T) {
 	store := newStore(pool)
 	_, err := eventstore.Execute(within(t), store, add{Counter: "old", N: 5})
 	require.NoError(t, err)
-	nothing := eventstore.Known[counter]{}
-	guarded := plan(add{Counter: "guarded", N: 1}, nothing)
+	guarded := plan(add{Counter: "guarded", N: 1})
 	guarded.Guard = eventstore.Guard{Stream: "old", Version: 0}
-	held := plan(add{Counter: "held", N: 1}, nothing)
+	held := plan(add{Counter: "held", N: 1})
 	held.Guard = eventstore.Guard{Stream: "old", Version: 1}
 	outcomes := eventstore.ExecuteEach(within(t), store, []eventstore.Plan[counter, counterEvent]{
-		plan(add{Counter: "new", N: 1}, nothing),
-		plan(add{Counter: "new", N: 1}, nothing),           // the same stream once more
-		plan(add{Counter: "old", N: 1, Limit: 6}, nothing), // known by an old state
-		plan(add{Counter: "over", N: 9, Limit: 1}, nothing),
-		plan(add{Counter: "idle"}, nothing),
+		plan(add{Counter: "new", N: 1}),
+		plan(add{Counter: "new", N: 1}),           // the same stream once more
+		plan(add{Counter: "old", N: 1, Limit: 6}), // known by an old state
+		plan(add{Counter: "over", N: 9, Limit: 1}),
+		plan(add{Counter: "idle"}),
 		guarded,
 		held,
 	})
@@ -206,7 +205,7 @@ func TestAStreamThatThisBuildCannotReadIsAnError(t *testing.T) {
 
 	tries := 0
 	o := eventstore.ExecuteEach(within(t), store, []eventstore.Plan[counter, counterEvent]{
-		plan(add{Counter: "unknown", N: 1, tries: &tries, Before: func(int) {}}, eventstore.Known[counter]{}),
+		plan(add{Counter: "unknown", N: 1, tries: &tries, Before: func(int) {}}),
 	})[0]
 	require.ErrorContains(t, o.Err, "unknown type secretly", "not a conflict that nobody can settle")
 	require.Equal(t, 1, tries)
@@ -276,7 +275,7 @@ func TestACacheKeepsNothingThatWasReadBeforeForget(t *testing.T) {
 	go func() {
 		defer close(forgotten)
 		<-ctx.Done()
-		_, err := eventstore.Execute(context.Background(), store, add{Counter: "a", N: 1})
+		_, err := eventstore.Execute(t.Context(), store, add{Counter: "a", N: 1})
 		if err != nil {
 			t.Error(err)
 		}

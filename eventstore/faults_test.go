@@ -156,7 +156,7 @@ func TestWhereverTheConnectionIsCutAnAppendSucceedsOnce(t *testing.T) {
 			return max(0, min(len(piece), len(piece)+int(rest)))
 		}
 		store := newStore(pool)
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(rt.Context(), patience)
 		defer cancel()
 		commits := make([]eventstore.Commit, callers)
 		errs := make([]error, callers)
@@ -197,7 +197,11 @@ func TestWhatWasAcknowledgedOutlivesPostgres(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for c := range callers {
-		wg.Go(func() { acknowledged.appendUntil(t, ctx, stores[c%2]) })
+		wg.Go(func() {
+			if err := acknowledged.appendUntil(ctx, stores[c%2]); err != nil {
+				t.Errorf("an append that could wait failed: %v", err)
+			}
+		})
 	}
 	for range kills {
 		acknowledged.await(t, acknowledged.count()+300)
@@ -239,18 +243,19 @@ func (l *ledger) await(t *testing.T, n int) {
 	require.Eventually(t, func() bool { return l.count() >= n }, patience, time.Millisecond, "appends do not go on")
 }
 
-// appendUntil appends one event after the other, and notes those acknowledged.
-func (l *ledger) appendUntil(t *testing.T, ctx context.Context, store *eventstore.Store) {
+// appendUntil appends one event after the other until ctx is done, and notes those
+// acknowledged.
+func (l *ledger) appendUntil(ctx context.Context, store *eventstore.Store) error {
 	for ctx.Err() == nil {
 		a := note(uuid.NewString(), 0, "x")
 		switch c, err := store.Append(ctx, a); {
 		case err == nil:
 			l.add(a.ID, c.Position)
 		case ctx.Err() == nil:
-			t.Errorf("an append that could wait failed: %v", err)
-			return
+			return err
 		}
 	}
+	return nil
 }
 
 // check fails the test unless the log has every acknowledged append, where its caller was

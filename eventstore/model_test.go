@@ -261,7 +261,7 @@ func TestWhateverCallersDoTheLogHoldsWhatTheyWereTold(t *testing.T) {
 		}
 		wg.Wait()
 		for i, store := range stores { // what callers left behind is settled before what comes now
-			_, err := store.Append(context.Background(), note(h.prefix+"end "+strconv.Itoa(i), 0, uuid.NewString()+" 0"))
+			_, err := store.Append(t.Context(), note(h.prefix+"end "+strconv.Itoa(i), 0, uuid.NewString()+" 0"))
 			require.NoError(t, err)
 		}
 		records := checkLog(t, pool)

@@ -199,14 +199,14 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			h.step(rt)
 		}
-		head, err := b.store.Head(context.Background())
+		head, err := b.store.Head(rt.Context())
 		require.NoError(rt, err)
 		for _, p := range projections.All() {
 			require.NoError(rt, b.store.Await(within(t), p.Name, head))
 		}
 		process.Stop()
 
-		records, err := eventstore.ReadPage(context.Background(), b.pool, 1, head)
+		records, err := eventstore.ReadPage(rt.Context(), b.pool, 1, head)
 		require.NoError(rt, err)
 		l := replay(rt, b.store.Registry(), records)
 		checkDispatches(rt, b, l)
@@ -214,7 +214,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkDeliveries(rt, b, l)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
-			require.NoError(rt, projections.Rebuild(context.Background(), b.pool, b.store.Registry(), p))
+			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))
 			require.Equal(rt, followed, dump(rt, b, p), "%s, rebuilt", p.Name)
 			build(rt, b, p, func(int) int { return 1 })
 			require.Equal(rt, followed, dump(rt, b, p), "%s, an event at a time", p.Name)

@@ -120,6 +120,7 @@ func TestNoReadAndNoWriteCostsMoreAsTheLedgerGrows(t *testing.T) {
 	views := projections.NewViews(traced)
 
 	reads := func(t *testing.T) {
+		t.Helper()
 		for _, feed := range []projections.Feed{{Delivery: d.ID}, {Search: "search", Organisation: org}} {
 			for _, page := range []projections.FeedPage{{Limit: 50}, {Limit: 50, Offset: n / 2}, {Limit: 50, After: n - 10}} {
 				list, err := views.Companies(t.Context(), feed, page)
@@ -143,9 +144,10 @@ func TestNoReadAndNoWriteCostsMoreAsTheLedgerGrows(t *testing.T) {
 		}
 	}
 	writes := func(t *testing.T) {
+		t.Helper()
 		tx, err := traced.Begin(t.Context())
 		require.NoError(t, err)
-		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
+		defer func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) }()
 		var page []projections.Entry
 		for i := range 100 {
 			page = append(page, projections.Entry{

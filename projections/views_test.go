@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -23,108 +24,131 @@ func status(t *testing.T, b *bundle, d domain.Delivery) domain.DispatchStatus {
 	return list.Items[0].Status
 }
 
+// A scene is a company that was handed over under a delivery, and its dispatches to two
+// webhooks that may stand.
+type scene struct {
+	*bundle
+	t        *testing.T
+	delivery domain.Delivery
+	one, two domain.DispatchID
+}
+
+// attempts records an attempt that is answered with a status.
+func (s scene) attempts(id domain.DispatchID, status int) {
+	failure := ""
+	if status != http.StatusOK {
+		failure = http.StatusText(status)
+	}
+	s.attempt(s.t, id, failure, status)
+}
+
+// pauses pauses the delivery.
+func (s scene) pauses() {
+	paused := domain.Paused
+	execute(s.t, s.bundle, domain.UpdateDelivery{ID: s.delivery.ID, Organisation: org, Status: &paused})
+}
+
+// disables disables a destination.
+func (s scene) disables(dst domain.Destination) {
+	execute(s.t, s.bundle, domain.DisableDestination{Delivery: s.delivery.ID, Destination: dst.ID, Reason: "410 Gone"})
+}
+
+// removes removes a destination.
+func (s scene) removes(dst domain.Destination) {
+	execute(s.t, s.bundle, domain.RemoveDestination{Delivery: s.delivery.ID, Organisation: org, Destination: dst.ID})
+}
+
 func TestTheFeedShowsWhatBecameOfACompany(t *testing.T) {
 	t.Parallel()
-	const failed, gone = "500 Internal Server Error", "410 Gone"
 	first, second := webhook(), webhook()
-	pause := func(t *testing.T, b *bundle, d domain.Delivery) {
-		paused := domain.Paused
-		execute(t, b, domain.UpdateDelivery{ID: d.ID, Organisation: org, Status: &paused})
-	}
-	disable := func(t *testing.T, b *bundle, d domain.Delivery, dst domain.Destination) {
-		execute(t, b, domain.DisableDestination{Delivery: d.ID, Destination: dst.ID, Reason: gone})
-	}
-	remove := func(t *testing.T, b *bundle, d domain.Delivery, dst domain.Destination) {
-		execute(t, b, domain.RemoveDestination{Delivery: d.ID, Organisation: org, Destination: dst.ID})
-	}
 	for name, c := range map[string]struct {
 		destinations []domain.Destination
-		happens      func(t *testing.T, b *bundle, d domain.Delivery, one, two domain.DispatchID)
+		happens      func(scene)
 		want         domain.DispatchStatus
 	}{
 		"delivered where nothing is pushed": {nil, nil, domain.Delivered},
 		"pending before the first attempt":  {[]domain.Destination{first, second}, nil, domain.Pending},
 		"retrying after a failure, whatever else is pending": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, _ domain.Delivery, one, _ domain.DispatchID) {
-				b.attempt(t, one, failed, 500)
+			func(s scene) {
+				s.attempts(s.one, http.StatusInternalServerError)
 			},
 			domain.Retrying,
 		},
 		"pending while one of two is delivered": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, _ domain.Delivery, one, _ domain.DispatchID) { b.attempt(t, one, "", 200) },
+			func(s scene) { s.attempts(s.one, http.StatusOK) },
 			domain.Pending,
 		},
 		"delivered when all are": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, _ domain.Delivery, one, two domain.DispatchID) {
-				b.attempt(t, one, "", 200)
-				b.attempt(t, two, "", 200)
+			func(s scene) {
+				s.attempts(s.one, http.StatusOK)
+				s.attempts(s.two, http.StatusOK)
 			},
 			domain.Delivered,
 		},
 		"failed when one is, though the other was delivered": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, _ domain.Delivery, one, two domain.DispatchID) {
-				b.attempt(t, one, gone, 410)
-				b.attempt(t, two, "", 200)
+			func(s scene) {
+				s.attempts(s.one, http.StatusGone)
+				s.attempts(s.two, http.StatusOK)
 			},
 			domain.Failed,
 		},
 		"failed when the attempts are spent": {
 			[]domain.Destination{first},
-			func(t *testing.T, b *bundle, _ domain.Delivery, one, _ domain.DispatchID) {
+			func(s scene) {
 				for range 3 {
-					b.attempt(t, one, failed, 500)
+					s.attempts(s.one, http.StatusInternalServerError)
 				}
 			},
 			domain.Failed,
 		},
 		"held while the delivery is paused": {
 			[]domain.Destination{first},
-			func(t *testing.T, b *bundle, d domain.Delivery, _, _ domain.DispatchID) { pause(t, b, d) },
+			func(s scene) { s.pauses() },
 			domain.Held,
 		},
 		"held while what is left is for a disabled destination": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, d domain.Delivery, one, _ domain.DispatchID) {
-				b.attempt(t, one, "", 200)
-				disable(t, b, d, second)
+			func(s scene) {
+				s.attempts(s.one, http.StatusOK)
+				s.disables(second)
 			},
 			domain.Held,
 		},
 		"pending while a disabled destination is not the only one": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, d domain.Delivery, _, _ domain.DispatchID) { disable(t, b, d, first) },
+			func(s scene) { s.disables(first) },
 			domain.Pending,
 		},
 		"cancelled when its only destination was removed": {
 			[]domain.Destination{first},
-			func(t *testing.T, b *bundle, d domain.Delivery, _, _ domain.DispatchID) { remove(t, b, d, first) },
+			func(s scene) { s.removes(first) },
 			domain.Cancelled,
 		},
 		"delivered when one was and the other's destination removed": {
 			[]domain.Destination{first, second},
-			func(t *testing.T, b *bundle, d domain.Delivery, one, _ domain.DispatchID) {
-				b.attempt(t, one, "", 200)
-				remove(t, b, d, second)
+			func(s scene) {
+				s.attempts(s.one, http.StatusOK)
+				s.removes(second)
 			},
 			domain.Delivered,
 		},
 		"delivered when the attempt that was under way at the removal succeeded": {
 			[]domain.Destination{first},
-			func(t *testing.T, b *bundle, d domain.Delivery, one, _ domain.DispatchID) {
-				remove(t, b, d, first)
-				b.attempt(t, one, "", 200)
+			func(s scene) {
+				s.removes(first)
+				s.attempts(s.one, http.StatusOK)
 			},
 			domain.Delivered,
 		},
 		"cancelled when it failed": {
 			[]domain.Destination{first},
-			func(t *testing.T, b *bundle, d domain.Delivery, one, _ domain.DispatchID) {
-				remove(t, b, d, first)
-				b.attempt(t, one, failed, 500)
+			func(s scene) {
+				s.removes(first)
+				s.attempts(s.one, http.StatusInternalServerError)
 			},
 			domain.Cancelled,
 		},
@@ -135,7 +159,7 @@ func TestTheFeedShowsWhatBecameOfACompany(t *testing.T) {
 			d := b.delivery(t, "search", c.destinations...)
 			h := b.qualify(t, d, "comp_1")
 			if c.happens != nil {
-				c.happens(t, b, d, domain.DispatchIDFor(h.ID, first.ID), domain.DispatchIDFor(h.ID, second.ID))
+				c.happens(scene{b, t, d, domain.DispatchIDFor(h.ID, first.ID), domain.DispatchIDFor(h.ID, second.ID)})
 			}
 			b.follow(t)
 			require.Equal(t, c.want, status(t, b, d))

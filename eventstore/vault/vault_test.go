@@ -1,7 +1,6 @@
 package vault_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -28,8 +27,8 @@ func TestASecretComesBackAsItWasPut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		id, secret := strings.Repeat("s", n), rapid.String().Draw(t, "secret")
-		require.NoError(t, v.Put(context.Background(), id, secret))
-		got, err := v.Open(context.Background(), id)
+		require.NoError(t, v.Put(t.Context(), id, secret))
+		got, err := v.Open(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, secret, got)
 	})
@@ -104,7 +103,8 @@ func TestASecretIsPutOnce(t *testing.T) {
 
 func TestAKeyIs32BytesInBase64(t *testing.T) {
 	t.Parallel()
-	require.NotEqual(t, vault.NewKeyText(), vault.NewKeyText())
+	first, second := vault.NewKeyText(), vault.NewKeyText()
+	require.NotEqual(t, first, second)
 	for _, text := range []string{"", "secret", "c2hvcnQ=", strings.Repeat("A", 64), vault.NewKeyText() + "AAAA"} {
 		_, err := vault.ParseKey(text)
 		require.ErrorContains(t, err, "32 random bytes in base64", text)
