@@ -76,7 +76,7 @@ func (b *bundle) another(tb testing.TB) *bundle {
 func (b *bundle) work(tb testing.TB) (stop func()) {
 	tb.Helper()
 	return projectionstest.Follow(tb, b.pool, b.store, func(r *message.Router) {
-		_, err := webhooks.Add(context.Background(), r, b.cfg)
+		_, err := webhooks.Add(tb.Context(), r, b.cfg)
 		require.NoError(tb, err)
 	})
 }

@@ -89,7 +89,7 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 
 	told := make(closing)
 	stop := projectionstest.Follow(t, b.pool, b.store, func(router *message.Router) {
-		_, err := webhooks.Add(context.Background(), router, b.cfg)
+		_, err := webhooks.Add(t.Context(), router, b.cfg)
 		require.NoError(t, err)
 		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
 	})

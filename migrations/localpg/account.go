@@ -4,6 +4,7 @@ package localpg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,7 +39,7 @@ func unprivileged() (account, error) {
 		}
 		return account{name: name, uid: uint32(uid), gid: uint32(gid), other: true}, nil
 	}
-	return account{}, fmt.Errorf("choose user for postgres: it refuses to run as root, and there is neither a user postgres nor nobody")
+	return account{}, errors.New("choose user for postgres: it refuses to run as root, and there is neither a user postgres nor nobody")
 }
 
 // ownerOf returns the account that has to run the cluster in an existing folder.

@@ -4,10 +4,10 @@ package localpg
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +16,7 @@ import (
 // fakeBin makes a bin folder whose postgres claims a version. It is written by a child
 // process: what we have open for writing ourselves could be "busy" when it is run.
 func fakeBin(t *testing.T, dir, version string) string {
+	t.Helper()
 	script := `mkdir -p "$1" && cd "$1" && printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$2" >postgres &&
 		cp postgres initdb && cp postgres pg_ctl && chmod 0755 "$1" *`
 	require.NoError(t, exec.Command("/bin/sh", "-c", script, "sh", dir, version).Run())
@@ -24,11 +25,13 @@ func fakeBin(t *testing.T, dir, version string) string {
 
 // emptyFinder finds nothing.
 func emptyFinder(t *testing.T) finder {
+	t.Helper()
 	return finder{cache: filepath.Join(openFolder(t), "cache"), say: func(string) {}}
 }
 
 // found returns the folder that the finder finds for the user that runs Postgres.
 func found(t *testing.T, f finder, major int) string {
+	t.Helper()
 	as, err := unprivileged()
 	require.NoError(t, err)
 	b, err := f.find(deadline(t), as, major)
@@ -41,7 +44,7 @@ func TestBinariesAreLookedForInOrder(t *testing.T) {
 	root := openFolder(t)
 	f := emptyFinder(t)
 	f.sources = []source{{name: "fake", fetch: func(_ context.Context, into string, major int) error {
-		fakeBin(t, filepath.Join(into, "bin"), fmt.Sprint(major)+".1")
+		fakeBin(t, filepath.Join(into, "bin"), strconv.Itoa(major)+".1")
 		return nil
 	}}}
 	require.Equal(t, filepath.Join(f.cache, "fake-18", "bin"), found(t, f, 0), "fetched")

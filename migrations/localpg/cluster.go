@@ -75,8 +75,10 @@ func (s *Server) initCluster(ctx context.Context) error {
 		return err
 	}
 	defer output.Close()
-	args := []string{"--pgdata=" + unfinished, "--username=postgres", "--encoding=UTF8", "--locale=C",
-		"--auth-local=trust", "--auth-host=reject"}
+	args := []string{
+		"--pgdata=" + unfinished, "--username=postgres", "--encoding=UTF8", "--locale=C",
+		"--auth-local=trust", "--auth-host=reject",
+	}
 	if s.opts.Ephemeral {
 		args = append(args, "--no-sync")
 	}

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,7 +53,9 @@ func TestProcessesFetchOnce(t *testing.T) {
 	for range 5 {
 		all.Go(func() {
 			_, err := f.find(deadline(t), account{}, 0)
-			assert.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	all.Wait()

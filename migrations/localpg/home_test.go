@@ -21,7 +21,7 @@ func TestFolderThatOnlyWeCanEnter(t *testing.T) {
 	opts := Options{Dir: dir, elsewhere: filepath.Join(openFolder(t), "elsewhere"), Progress: func(line string) { told = append(told, line) }}
 
 	s := start(t, opts)
-	execute(t, s.URL("postgres"), `CREATE TABLE kept AS SELECT 'yes' AS value`)
+	keep(t, s.URL("postgres"))
 	require.NoError(t, s.Stop(t.Context()))
 	require.Contains(t, strings.Join(told, "\n"), s.home.path)
 	require.Equal(t, as.other, strings.HasPrefix(s.home.path, opts.elsewhere), "only root steps down, and has to move")

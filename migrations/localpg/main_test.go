@@ -60,6 +60,7 @@ func child(dir string) error {
 
 // deadline returns a context that ends a test which hangs.
 func deadline(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
@@ -67,6 +68,7 @@ func deadline(t *testing.T) context.Context {
 
 // openFolder returns a folder that every user can enter, unlike t.TempDir.
 func openFolder(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "localpg-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
@@ -76,24 +78,27 @@ func openFolder(t *testing.T) string {
 
 // start starts a server that is stopped with the test.
 func start(t *testing.T, opts Options) *Server {
+	t.Helper()
 	s, err := Start(deadline(t), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
 	return s
 }
 
-// execute runs a statement on a database of its own connection.
-func execute(t *testing.T, url, statement string) {
+// keep makes a table on a connection of its own, to be found again.
+func keep(t *testing.T, url string) {
+	t.Helper()
 	ctx := deadline(t)
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statement)
+	_, err = conn.Exec(ctx, `CREATE TABLE kept AS SELECT 'yes' AS value`)
 	require.NoError(t, err)
 }
 
 // query returns the one value that a query selects.
 func query(t *testing.T, url, statement string) (value string) {
+	t.Helper()
 	ctx := deadline(t)
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)
@@ -113,6 +118,7 @@ type program struct {
 
 // startProgram runs the test binary as a child in a process group of its own.
 func startProgram(t *testing.T, binary, dir string, as account) *program {
+	t.Helper()
 	p := &program{cmd: exec.Command(binary)}
 	p.cmd.Dir = "/"
 	p.cmd.Env = append(os.Environ(), childEnv+"="+dir)
@@ -136,6 +142,7 @@ func startProgram(t *testing.T, binary, dir string, as account) *program {
 
 // self returns the path of the test binary, copied to where every user can run it.
 func self(t *testing.T) string {
+	t.Helper()
 	path, err := os.Executable()
 	require.NoError(t, err)
 	copied := filepath.Join(openFolder(t), "localpg.test")
@@ -145,6 +152,7 @@ func self(t *testing.T) string {
 
 // requireEnd waits until no process of the cluster is left.
 func requireEnd(t *testing.T, h home) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		f, err := lockFile(h.alive())
 		return os.IsNotExist(err) || err == nil && f.Close() == nil
@@ -153,6 +161,7 @@ func requireEnd(t *testing.T, h home) {
 
 // kill ends the program with SIGKILL and waits until it has.
 func (p *program) kill(t *testing.T) {
+	t.Helper()
 	require.NoError(t, p.cmd.Process.Kill())
 	require.Error(t, p.cmd.Wait(), "it was killed")
 }

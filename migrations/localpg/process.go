@@ -76,10 +76,10 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		if s.process.ended() {
 			return false, fmt.Errorf("it ended by itself\n%s", s.logTail())
 		}
-		content, err := os.ReadFile(filepath.Join(s.home.data(), "postmaster.pid"))
-		const statusLine = 7 // as pg_ctl reads it
+		content, _ := os.ReadFile(filepath.Join(s.home.data(), "postmaster.pid")) // not there yet: empty
+		const statusLine = 7                                                      // as pg_ctl reads it
 		lines := strings.Split(string(content), "\n")
-		if err != nil || len(lines) <= statusLine || strings.TrimSpace(lines[statusLine]) != "ready" {
+		if len(lines) <= statusLine || strings.TrimSpace(lines[statusLine]) != "ready" {
 			return false, nil
 		}
 		conn, err := pgx.Connect(ctx, s.URL("postgres"))

@@ -16,7 +16,7 @@ func TestServerEndsWithAKilledProgram(t *testing.T) {
 	t.Parallel()
 	dir := openFolder(t)
 	p := startProgram(t, self(t), dir, account{})
-	execute(t, p.url, `CREATE TABLE kept AS SELECT 'yes' AS value`)
+	keep(t, p.url)
 	_, err := Start(t.Context(), Options{Dir: dir})
 	require.ErrorIs(t, err, ErrInUse)
 

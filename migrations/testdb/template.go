@@ -5,6 +5,7 @@ package testdb
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,5 +92,5 @@ func hashOf(files fs.FS) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("hash migrations: %w", err)
 	}
-	return fmt.Sprintf("%x", hash.Sum(nil)[:8]), nil
+	return hex.EncodeToString(hash.Sum(nil)[:8]), nil
 }

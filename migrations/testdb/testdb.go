@@ -54,53 +54,54 @@ const patience = 2 * time.Minute
 // New returns a pool on a fresh, migrated database of its own. When the test ends the
 // pool is closed and the database dropped; a connection that the test has not given
 // back by then fails it.
-func New(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return open(t, URL(t))
+func New(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return open(tb, URL(tb))
 }
 
 // URL returns the address of a fresh, migrated database, for processes and for pools
 // with settings of their own. It is dropped when the test ends, even if connected to.
-func URL(t testing.TB) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func URL(tb testing.TB) string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	shared, err := sharedServer()
 	if err != nil {
-		t.Fatalf("testdb: %v", err)
+		tb.Fatalf("testdb: %v", err)
 	}
 	template, err := sharedTemplate()
 	if err != nil {
-		t.Fatalf("testdb: %v", err)
+		tb.Fatalf("testdb: %v", err)
 	}
 	name := "ledger_test_" + strings.ToLower(rand.Text())
 	create := `CREATE DATABASE ` + identifier(name) + ` TEMPLATE ` + identifier(template) + shared.copying
 	if err := onServer(ctx, shared.admin, create); err != nil {
-		t.Fatalf("testdb: create database: %v", err)
+		tb.Fatalf("testdb: create database: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience) // the test's has ended
 		defer cancel()
 		if err := onServer(ctx, shared.admin, `DROP DATABASE IF EXISTS `+identifier(name)+` WITH (FORCE)`); err != nil {
-			t.Errorf("testdb: drop database: %v", err)
+			tb.Errorf("testdb: drop database: %v", err)
 		}
 	})
 	return withDatabase(shared.admin, name)
 }
 
 // open returns a pool that is closed with the test.
-func open(t testing.TB, address string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := migrations.OpenPool(t.Context(), address, 20)
+func open(tb testing.TB, address string) *pgxpool.Pool {
+	tb.Helper()
+	pool, err := migrations.OpenPool(tb.Context(), address, 20)
 	if err != nil {
-		t.Fatalf("testdb: open pool: %v", err)
+		tb.Fatalf("testdb: open pool: %v", err)
 	}
-	t.Cleanup(func() { closePool(t, pool, 10*time.Second) })
+	tb.Cleanup(func() { closePool(tb, pool, 10*time.Second) })
 	return pool
 }
 
 // closePool closes a pool, but does not wait for its connections forever.
-func closePool(t testing.TB, pool *pgxpool.Pool, grace time.Duration) {
+func closePool(tb testing.TB, pool *pgxpool.Pool, grace time.Duration) {
+	tb.Helper()
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
@@ -109,7 +110,7 @@ func closePool(t testing.TB, pool *pgxpool.Pool, grace time.Duration) {
 	select {
 	case <-closed:
 	case <-time.After(grace):
-		t.Errorf("testdb: %d connections were not given back to the pool", pool.Stat().AcquiredConns())
+		tb.Errorf("testdb: %d connections were not given back to the pool", pool.Stat().AcquiredConns())
 	}
 }
 
