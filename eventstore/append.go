@@ -71,7 +71,7 @@ func (s *Store) Append(ctx context.Context, a Append) (Commit, error) {
 // They go into one transaction, in their order. It returns a result for each.
 func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 	results := make([]Result, len(appends))
-	meta, err := encode(metadataFrom(ctx))
+	meta, err := encodeMetadata(ctx)
 	members := make([]*member, 0, len(appends))
 	for i := range appends {
 		m, encodeErr := newMember(appends[i], meta)
@@ -167,8 +167,10 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	return context.WithValue(ctx, metadataKey{}, m)
 }
 
-// metadataFrom returns what the context's appends carry.
-func metadataFrom(ctx context.Context) Metadata {
-	m, _ := ctx.Value(metadataKey{}).(Metadata)
-	return m
+// encodeMetadata returns what is stored of what the context's appends carry.
+func encodeMetadata(ctx context.Context) (json.RawMessage, error) {
+	if m, ok := ctx.Value(metadataKey{}).(Metadata); ok {
+		return encode(m)
+	}
+	return json.RawMessage("{}"), nil
 }

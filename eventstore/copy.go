@@ -13,12 +13,12 @@ import (
 // third less of this process' time than parameters do, and streams.
 func copyRecords(ctx context.Context, conn *pgconn.PgConn, records []*Record) error {
 	const query = `COPY events (` + columns + `) FROM STDIN (FORMAT binary)`
-	_, err := conn.CopyFrom(ctx, &copyReader{records: records, buf: make([]byte, 0, copyBuffer), stage: copyHeader}, query)
+	_, err := conn.CopyFrom(ctx, &copyReader{records: records}, query)
 	return err
 }
 
-// copyBuffer is how much of the stream is kept ready.
-const copyBuffer = 64 << 10
+// copyBuffer is how much of the stream is encoded at a time, about.
+const copyBuffer = 32 << 10
 
 // A copyReader is a binary COPY of records, as Postgres' manual describes it.
 type copyReader struct {
@@ -55,11 +55,11 @@ func (r *copyReader) fill() bool {
 		r.buf = append(r.buf, "PGCOPY\n\xff\r\n\x00"+flagsAndExtension...)
 		r.stage = copyRows
 	}
-	for len(r.records) > 0 && len(r.buf) < copyBuffer/2 {
+	for len(r.records) > 0 && len(r.buf) < copyBuffer {
 		r.buf = appendRow(r.buf, r.records[0])
 		r.records = r.records[1:]
 	}
-	if len(r.records) == 0 && r.stage == copyRows && len(r.buf) < copyBuffer/2 {
+	if len(r.records) == 0 && r.stage == copyRows && len(r.buf) < copyBuffer {
 		r.buf = append(r.buf, 0xff, 0xff)
 		r.stage = copyEnd
 	}

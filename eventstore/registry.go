@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -44,18 +45,32 @@ func (r *Registry) Decode(rec Record) (Event, error) {
 // schemaVersion is that of every event's data so far.
 const schemaVersion = 1
 
+// An encoder encodes into memory that it uses again.
+type encoder struct {
+	buf  bytes.Buffer
+	json *json.Encoder
+}
+
+// encoders are those that nobody uses right now.
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.json = json.NewEncoder(&e.buf)
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
 // encode returns what is stored of v. Text is kept as it was written: the escapes that
 // encoding/json makes for the sake of HTML would go out to customers.
 func encode(v any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.buf.Reset()
+	if err := e.json.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	data := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	data := bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("encode %T: not valid UTF-8", v)
 	}
-	return data, nil
+	return bytes.Clone(data), nil
 }

@@ -16,16 +16,18 @@ type news struct {
 	closing chan struct{}
 	once    sync.Once
 
-	appended    <-chan struct{} // closed when the log has grown since the last look
-	standby     bool            // another process held the cursor then
-	ended       bool            // the page that was found then, if any, was the last
-	uncommitted error           // why what was made of it then could not be committed
-	failures    int             // in a row
+	appended    <-chan struct{}  // closed when the log has grown since the last look
+	rested      <-chan time.Time // tells when the next look is not too soon
+	standby     bool             // another process held the cursor then
+	ended       bool             // the page that was found then, if any, was the last
+	uncommitted error            // why what was made of it then could not be committed
+	failures    int              // in a row
 }
 
 // look notes that the subscriber looks now.
 func (n *news) look() {
 	_, n.appended = n.store.Mark("").Next()
+	n.rested = time.After(leastRest)
 	n.uncommitted = nil
 }
 
@@ -47,8 +49,21 @@ func (n *news) HandleError(_ watermill.LoggerAdapter, none bool, err error) time
 	n.failures = 0
 	if none || n.ended {
 		n.wait()
+		n.rest()
 	}
 	return 0
+}
+
+// leastRest is the least time between two looks at the end of the log. Who follows at leisure never
+// notices; under load it makes fewer and larger pages.
+const leastRest = 5 * time.Millisecond
+
+// rest blocks until the next look is not too soon, or the follower closes.
+func (n *news) rest() {
+	select {
+	case <-n.rested:
+	case <-n.closing:
+	}
 }
 
 // wait blocks until the log has grown, a poll is due, or the follower closes.
