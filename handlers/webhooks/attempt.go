@@ -34,6 +34,9 @@ func (a *attempter) handle(msg *message.Message) error {
 	}
 	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"})
 	handOver, ep, body, err := a.prepare(ctx, c)
+	if err != nil {
+		a.queue.answered(c)
+	}
 	var at eventstore.Position
 	switch {
 	case errors.Is(err, errGone):
@@ -72,6 +75,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	got := a.cfg.Sender.send(ctx, ep, request{
 		dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body,
 	})
+	a.queue.answered(c)
 	at, err := a.record(ctx, c, domain.RecordAttempt{
 		Attempt: domain.Attempt{
 			Dispatch: c.Dispatch, HandOver: handOver.HandOver, Delivery: handOver.Delivery, Destination: c.Destination,

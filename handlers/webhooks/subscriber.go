@@ -179,6 +179,7 @@ type claimKey struct{}
 // hand sends c as a message. When ctx is done, it gives c back.
 func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Message) {
 	if ctx.Err() != nil {
+		s.answered(c)
 		s.finish(c, 0)
 		return
 	}
@@ -187,8 +188,21 @@ func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Mess
 	select {
 	case out <- msg:
 	case <-ctx.Done():
+		s.answered(c)
 		s.finish(c, 0)
 	}
+}
+
+// answered gives a destination's place to the next dispatch: the request of c has ended, or
+// will not be made. It is called once for a claim, before that is finished or freed: recording
+// an outcome takes a worker, but nothing of the destination's.
+func (s *subscriber) answered(c claim) {
+	s.mu.Lock()
+	if s.inFlight[c.Destination]--; s.inFlight[c.Destination] == 0 {
+		delete(s.inFlight, c.Destination)
+	}
+	s.mu.Unlock()
+	s.signal()
 }
 
 // finish ends a claim whose outcome is in the log at a position; at 0 if nothing was sent. Its
@@ -204,11 +218,13 @@ func (s *subscriber) finish(c claim, at eventstore.Position) {
 func (s *subscriber) free(c claim) {
 	s.mu.Lock()
 	s.total--
-	if s.inFlight[c.Destination]--; s.inFlight[c.Destination] == 0 {
-		delete(s.inFlight, c.Destination)
-	}
 	s.mu.Unlock()
 	s.pending.Done()
+	s.signal()
+}
+
+// signal tells the goroutine that claims of a free place.
+func (s *subscriber) signal() {
 	select {
 	case s.freed <- struct{}{}:
 	default: // it was signalled already
