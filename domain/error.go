@@ -12,10 +12,8 @@ type Kind string
 // The kinds of errors.
 const (
 	Invalid     Kind = "invalid"     // the request can never succeed as written
-	Denied      Kind = "denied"      // the caller is not who may do this
 	NotFound    Kind = "not_found"   // the thing named does not exist, or not for this caller
 	Conflict    Kind = "conflict"    // the thing named is in no state for this
-	Stale       Kind = "stale"       // the caller decided on an older version of it
 	Unavailable Kind = "unavailable" // the same request may succeed later
 	Internal    Kind = "internal"    // a fault of ours; its text is not for callers
 )

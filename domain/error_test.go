@@ -20,10 +20,10 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 
 func TestKindOfErrors(t *testing.T) {
 	t.Parallel()
-	stale := domain.Errorf(domain.Stale, "PRECONDITION_FAILED", "it has changed")
-	require.Equal(t, domain.Stale, domain.KindOf(stale))
-	require.Equal(t, domain.Stale, domain.KindOf(fmt.Errorf("update delivery: %w", stale)))
-	require.Equal(t, domain.Stale, domain.KindOf(errors.Join(errors.New("a"), stale)))
+	absent := domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there is none")
+	require.Equal(t, domain.NotFound, domain.KindOf(absent))
+	require.Equal(t, domain.NotFound, domain.KindOf(fmt.Errorf("update delivery: %w", absent)))
+	require.Equal(t, domain.NotFound, domain.KindOf(errors.Join(errors.New("a"), absent)))
 	require.Equal(t, domain.Internal, domain.KindOf(errors.New("connection refused")))
 	require.Equal(t, domain.Internal, domain.KindOf(nil))
 }

@@ -15,10 +15,8 @@ import (
 // statuses are the answers to the kinds of errors.
 var statuses = map[domain.Kind]int{
 	domain.Invalid:     http.StatusUnprocessableEntity,
-	domain.Denied:      http.StatusForbidden,
 	domain.NotFound:    http.StatusNotFound,
 	domain.Conflict:    http.StatusConflict,
-	domain.Stale:       http.StatusPreconditionFailed,
 	domain.Unavailable: http.StatusServiceUnavailable,
 	domain.Internal:    http.StatusInternalServerError,
 }

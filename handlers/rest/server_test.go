@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +42,11 @@ func TestServeLetsRequestsUnderWayEnd(t *testing.T) {
 	go func() { answered <- c.stream(t, "/api/v1/deliveries/"+id+"/qualifications", r) }()
 	_, err = io.WriteString(w, company("a")+"\n")
 	require.NoError(t, err)
-	time.Sleep(50 * time.Millisecond) // so that the request has reached its handler
+	blank := strings.Repeat(" ", 1<<16-1) + "\n"
+	for range 256 { // more than connections buffer: once it is taken, the handler reads
+		_, err = io.WriteString(w, blank)
+		require.NoError(t, err)
+	}
 	stop()
 	require.Eventually(t, func() bool {
 		_, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())

@@ -211,11 +211,11 @@ func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.mu.Lock()
 	s.done = append(s.done, settled{c, at})
 	s.mu.Unlock()
-	s.free(c)
+	s.free()
 }
 
 // free ends a claim and leaves its lease to expire.
-func (s *subscriber) free(c claim) {
+func (s *subscriber) free() {
 	s.mu.Lock()
 	s.total--
 	s.mu.Unlock()
