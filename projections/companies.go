@@ -29,13 +29,14 @@ func Companies() Projection {
 				AS p(position, delivered_at, delivery_id, prospect_search_id, handover_id, company_id, score, company, prospects, match_reasons)
 		),
 		delivery_ends AS MATERIALIZED (
-			SELECT d.delivery_id, coalesce((SELECT max(c.delivery_number) FROM companies c WHERE c.delivery_id = d.delivery_id), 0) AS last
+			SELECT d.delivery_id, coalesce((SELECT c.delivery_number FROM companies c WHERE c.delivery_id = d.delivery_id ORDER BY c.delivery_number DESC LIMIT 1), 0) AS last
 			FROM (SELECT DISTINCT delivery_id FROM page) AS d
 		),
 		search_ends AS MATERIALIZED (
 			SELECT s.prospect_search_id, coalesce((
-					SELECT max(c.search_number) FROM companies c
+					SELECT c.search_number FROM companies c
 					WHERE c.prospect_search_id = s.prospect_search_id AND c.search_number IS NOT NULL
+					ORDER BY c.search_number DESC LIMIT 1
 				), 0) AS last
 			FROM (SELECT DISTINCT prospect_search_id FROM page) AS s
 		)
@@ -185,16 +186,15 @@ func (v *Views) NumberAt(ctx context.Context, feed Feed, t time.Time) (int64, er
 		WITH RECURSIVE search AS (
 			SELECT 0::bigint AS low, (` + last + `) AS high
 			UNION ALL
-			SELECT
-				CASE WHEN before THEN middle ELSE low END,
-				CASE WHEN before THEN high ELSE middle - 1 END
-			FROM search
-			CROSS JOIN LATERAL (
-				SELECT c.` + number + ` AS middle, c.delivered_at <= $2 AS before
-				FROM companies c
-				WHERE c.` + key + ` = $1 AND c.` + number + ` = (low + high + 1) / 2
+			SELECT CASE WHEN before THEN middle ELSE low END, CASE WHEN before THEN high ELSE middle - 1 END
+			FROM (
+				SELECT low, high, (low + high + 1) / 2 AS middle, (
+						SELECT c.delivered_at <= $2 FROM companies c
+						WHERE c.` + key + ` = $1 AND c.` + number + ` = (low + high + 1) / 2
+					) AS before
+				FROM search
+				WHERE low < high
 			) AS probe
-			WHERE low < high
 		)
 		SELECT low FROM search WHERE low = high`
 	rows, _ := v.pool.Query(ctx, query, feed.id(), t) // CollectExactlyOneRow reports the error
@@ -217,8 +217,10 @@ func (f Feed) id() string {
 func (f Feed) sql() (key, number, last string) {
 	if f.Delivery != "" {
 		return "delivery_id", "delivery_number",
-			`SELECT coalesce(max(delivery_number), 0) FROM companies WHERE delivery_id = $1`
+			`SELECT coalesce((SELECT delivery_number FROM companies WHERE delivery_id = $1 ORDER BY delivery_number DESC LIMIT 1), 0)`
 	}
 	return "prospect_search_id", "search_number",
-		`SELECT coalesce(max(search_number), 0) FROM companies WHERE prospect_search_id = $1 AND search_number IS NOT NULL`
+		`SELECT coalesce((
+			SELECT search_number FROM companies WHERE prospect_search_id = $1 AND search_number IS NOT NULL ORDER BY search_number DESC LIMIT 1
+		), 0)`
 }

@@ -49,8 +49,10 @@ const (
 	sweepEvery     = time.Minute
 )
 
-// Subscribe hands out claims until ctx is done or the subscriber is closed, and then closes
-// the channel. The topic has no meaning: there is one.
+// Subscribe hands out claims until ctx is done or the subscriber is closed. Then it waits until
+// the messages handed out are done, for as long as an attempt may take, gives back their leases,
+// and closes the channel, which is what the router waits for. The topic has no meaning: there is
+// one.
 func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
 	out := make(chan *message.Message)
 	ctx, cancel := context.WithCancel(ctx)
@@ -59,15 +61,20 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 		defer close(out)
 		defer cancel()
 		s.run(ctx, out)
+		s.drain()
 	})
 	return out, nil
 }
 
-// Close claims no more, waits until the messages handed out are done, for as long as an
-// attempt may take, and gives back their leases.
+// Close ends the subscription, and returns when it has ended.
 func (s *subscriber) Close() error {
 	s.stop()
-	s.running.Wait() // from here on nothing becomes pending
+	s.running.Wait()
+	return nil
+}
+
+// drain waits for what is under way, and gives back its leases.
+func (s *subscriber) drain() {
 	done := make(chan struct{})
 	go func() {
 		s.pending.Wait()
@@ -80,7 +87,9 @@ func (s *subscriber) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	return s.release(ctx)
+	if err := s.release(ctx); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "leases were left to expire", slog.Any("error", err))
+	}
 }
 
 // run claims and hands out until ctx is done.
