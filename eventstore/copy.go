@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,15 +14,19 @@ import (
 // third less of this process' time than parameters do, and streams.
 func copyRecords(ctx context.Context, conn *pgconn.PgConn, records []*Record) error {
 	const query = `COPY events (` + columns + `) FROM STDIN (FORMAT binary)`
-	_, err := conn.CopyFrom(ctx, &copyReader{records: records}, query)
+	r := &copyReader{records: records}
+	defer r.close() // pgconn may go on reading for a connection that was lost
+	_, err := conn.CopyFrom(ctx, r, query)
 	return err
 }
 
 // copyBuffer is how much of the stream is encoded at a time, about.
 const copyBuffer = 32 << 10
 
-// A copyReader is a binary COPY of records, as Postgres' manual describes it.
+// A copyReader is a binary COPY of records, as Postgres' manual describes it. It reads no record
+// once it is closed.
 type copyReader struct {
+	mu      sync.Mutex
 	records []*Record
 	buf     []byte // what was encoded
 	off     int    // how much of it was read
@@ -39,12 +44,21 @@ const (
 
 // Read implements [io.Reader].
 func (r *copyReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.off == len(r.buf) && !r.fill() {
 		return 0, io.EOF
 	}
 	n := copy(p, r.buf[r.off:])
 	r.off += n
 	return n, nil
+}
+
+// close ends the stream.
+func (r *copyReader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.records, r.buf, r.off, r.stage = nil, nil, 0, copyEnd
 }
 
 // fill encodes more of the stream, and reports whether there was more.

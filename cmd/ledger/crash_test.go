@@ -199,7 +199,7 @@ func TestDatabaseKilledUnderLoadIsAnsweredWith503AndLosesNothing(t *testing.T) {
 	acked, _, odd := l.report()
 	require.Empty(t, odd)
 	settle(t, c, database, delivery, s, acked)
-	require.NoError(t, p.stop(t))
+	require.NoError(t, p.stop(t), p.printed())
 }
 
 func TestOneOfTwoProcessesKilledTheOtherGoesOn(t *testing.T) {
