@@ -133,7 +133,7 @@ func TestPullDuringIngestSkipsNothingAndRepeatsNothing(t *testing.T) {
 
 	var complete atomic.Bool
 	var since, cursor []string
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience) // some 6,000 requests, on a machine that may be busy
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { since, err = c.sync(ctx, delivery, &complete, bySince); return err })
