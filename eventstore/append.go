@@ -3,11 +3,8 @@ package eventstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -62,6 +59,7 @@ func (e *ConflictError) Error() string {
 // [ConflictError] when a stream is not where it is expected to be. When the connection is
 // lost at the commit, it finds out what became of it and, if need be, tries again, until
 // ctx is done; only then is the outcome unknown, and asking again with the same ID safe.
+// The list of events and what they hold must not change from then on.
 func (s *Store) Append(ctx context.Context, a Append) (Commit, error) {
 	r := s.AppendEach(ctx, []Append{a})[0]
 	return r.Commit, r.Err
@@ -71,92 +69,39 @@ func (s *Store) Append(ctx context.Context, a Append) (Commit, error) {
 // They go into one transaction, in their order. It returns a result for each.
 func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 	results := make([]Result, len(appends))
-	meta, err := encodeMetadata(ctx)
-	members := make([]*member, 0, len(appends))
-	for i := range appends {
-		m, encodeErr := newMember(appends[i], meta)
-		if err := errors.Join(err, encodeErr); err != nil {
-			results[i].Err = fmt.Errorf("append to %s: %w", appends[i].Stream, err)
-			continue
-		}
-		m.result = &results[i]
-		members = append(members, m)
-	}
-	if len(members) == 0 {
+	if len(appends) == 0 {
 		return results
 	}
-
-	batch := newBatch(members)
-	s.enqueue(batch)
+	metadata, err := encodeMetadata(ctx)
+	if err != nil {
+		return failures(appends, err)
+	}
+	b := &batch{members: make([]member, len(appends)), metadata: metadata, results: results, done: make(chan struct{})}
+	for i, a := range appends {
+		b.members[i].Append = a
+	}
+	if s.queue.arrive(b) {
+		go s.encode()
+	}
 	select {
-	case <-batch.done:
+	case <-b.done:
 		return results
 	case <-ctx.Done():
-		if !s.queue.abandon(batch) { // it was committed, or refused, just now
-			<-batch.done
+		if !s.queue.abandon(b) { // it was committed, or refused, just now
+			<-b.done
 			return results
 		}
-		results = make([]Result, len(appends)) // the batch may still write to the others
-		for i := range results {
-			results[i].Err = fmt.Errorf("append to %s: %w: %w", appends[i].Stream, ErrUnavailable, ctx.Err())
-		}
-		return results
+		return failures(appends, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))
 	}
 }
 
-// A member is an append, encoded.
-type member struct {
-	Append
-	records []Record // without what the commit gives them
-	verdict Result   // as decided, not committed; its leader's alone
-	result  *Result
-}
-
-// A recordKey is what an event is recognised by when it is appended again.
-type recordKey struct {
-	stream string
-	id     uuid.UUID
-}
-
-// key returns that of the last event.
-func (m *member) key() recordKey { return recordKey{m.Stream, m.records[len(m.records)-1].ID} }
-
-// newMember encodes a. What Postgres would refuse is refused here, since one bad event
-// would cost its whole group a second try.
-func newMember(a Append, meta json.RawMessage) (*member, error) {
-	if a.Stream == "" || len(a.Events) == 0 {
-		return nil, errors.New("an append needs a stream and events")
+// failures returns err as the result of each append.
+func failures(appends []Append, err error) []Result {
+	results := make([]Result, len(appends))
+	for i, a := range appends {
+		results[i].Err = fmt.Errorf("append to %s: %w", a.Stream, err)
 	}
-	if !utf8.ValidString(a.Stream) || strings.ContainsRune(a.Stream, 0) {
-		return nil, errors.New("the name of a stream must be text")
-	}
-	id := a.ID
-	if id == uuid.Nil {
-		var err error
-		if id, err = uuid.NewV7(); err != nil {
-			return nil, err
-		}
-	}
-	m := &member{Append: a, records: make([]Record, len(a.Events))}
-	for i, e := range a.Events {
-		data, err := encode(e)
-		if err != nil {
-			return nil, err
-		}
-		m.records[i] = Record{
-			ID: eventID(id, i), SchemaVersion: schemaVersion, Stream: a.Stream,
-			Type: e.EventType(), Data: data, Metadata: meta,
-		}
-	}
-	return m, nil
-}
-
-// eventID returns the ID of the n-th event of an append: the append's own for the first.
-func eventID(id uuid.UUID, n int) uuid.UUID {
-	if n == 0 {
-		return id
-	}
-	return uuid.NewSHA1(id, []byte{byte(n >> 8), byte(n)})
+	return results
 }
 
 // metadataKey is the context key of metadata.
@@ -170,7 +115,7 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 // encodeMetadata returns what is stored of what the context's appends carry.
 func encodeMetadata(ctx context.Context) (json.RawMessage, error) {
 	if m, ok := ctx.Value(metadataKey{}).(Metadata); ok {
-		return encode(m)
+		return encodeJSON(m)
 	}
 	return json.RawMessage("{}"), nil
 }

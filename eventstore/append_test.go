@@ -161,6 +161,27 @@ func TestConcurrentRepeatsAreRecordedOnce(t *testing.T) {
 	require.Len(t, checkLog(t, pool), 3)
 }
 
+func TestAStreamThatAnotherProcessBeganIsNotBegunAgain(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t)
+	mine, other := newStore(pool), newStore(pool)
+	repeated := note("repeated", 0, "one")
+	first, err := other.Append(within(t), repeated)
+	require.NoError(t, err)
+	_, err = other.Append(within(t), note("taken", 0, "two"))
+	require.NoError(t, err)
+	for range 2 { // when it comes as a surprise, and when it does not
+		results := mine.AppendEach(within(t), []eventstore.Append{
+			note(uuid.NewString(), 0, "fine"), note("taken", 0, "late"), repeated,
+		})
+		require.NoError(t, results[0].Err)
+		requireConflict(t, results[1].Err, "taken", 0, 1)
+		require.NoError(t, results[2].Err)
+		require.Equal(t, first.Position, results[2].Position)
+	}
+	require.Len(t, checkLog(t, pool), 4)
+}
+
 func TestAConflictHindersNobodyElseInItsGroup(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)
@@ -236,13 +257,16 @@ type unmarshalable struct {
 
 func (unmarshalable) EventType() string { return "unmarshalable" }
 
+// lockLog takes the log's lock.
+const lockLog = `SELECT FROM log_head FOR UPDATE`
+
 // holdLog holds the log's lock until the function that it returns is called.
 func holdLog(t *testing.T, pool *pgxpool.Pool) (release func()) {
 	t.Helper()
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	_, err = tx.Exec(t.Context(), `SELECT FROM log_head FOR UPDATE`)
+	_, err = tx.Exec(t.Context(), lockLog)
 	require.NoError(t, err)
 	return func() { require.NoError(t, tx.Commit(t.Context())) }
 }
@@ -259,7 +283,7 @@ func TestACallerThatLeavesIsToldThatTheOutcomeIsUnknown(t *testing.T) {
 		_, err := store.Append(ctx, a)
 		outcome <- err
 	}()
-	requireWaiting(t, pool)
+	requireWaiting(t, pool, 1)
 	cancel()
 	err := <-outcome
 	require.ErrorIs(t, err, eventstore.ErrUnavailable)
@@ -272,13 +296,48 @@ func TestACallerThatLeavesIsToldThatTheOutcomeIsUnknown(t *testing.T) {
 	require.Len(t, checkLog(t, pool), 1)
 }
 
-// requireWaiting returns once somebody waits for the log's lock.
-func requireWaiting(t *testing.T, pool *pgxpool.Pool) {
+func TestACommitIsAcknowledgedThoughTheNextGroupMustWait(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t)
+	store := newStore(pool)
+	release := holdLog(t, pool)
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Second) // half the time after which the next group gives up
+	defer cancel()
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := store.Append(soon, note("a", 0, "one"))
+		first <- err
+	}()
+	requireWaiting(t, pool, 1)
+	other, err := pool.Begin(t.Context()) // another process, whose turn comes between the two groups
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = other.Rollback(context.WithoutCancel(t.Context())) })
+	held := make(chan error, 1)
+	go func() {
+		_, err := other.Exec(t.Context(), lockLog)
+		held <- err
+	}()
+	requireWaiting(t, pool, 2)
+	go func() {
+		_, err := store.Append(within(t), note("b", 0, "two"))
+		second <- err
+	}()
+	release()
+	require.NoError(t, <-first)
+	require.NoError(t, <-held)
+	require.Empty(t, second)
+	require.NoError(t, other.Commit(t.Context()))
+	require.NoError(t, <-second)
+	require.Equal(t, []string{"one", "two"}, texts(t, checkLog(t, pool)))
+}
+
+// requireWaiting returns once n wait for the log's lock.
+func requireWaiting(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	const query = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
 	require.Eventually(t, func() bool {
-		var n int
-		return pool.QueryRow(t.Context(), query).Scan(&n) == nil && n > 0
+		var waiting int
+		return pool.QueryRow(t.Context(), query).Scan(&waiting) == nil && waiting == n
 	}, patience, 5*time.Millisecond)
 }
 

@@ -2,11 +2,15 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Bounds of a group's transaction.
@@ -15,24 +19,27 @@ const (
 	slowest      = 1 << 20                // or later, by a second for so many bytes
 	shortestWait = 10 * time.Millisecond  // before it is tried again
 	longestWait  = 500 * time.Millisecond // likewise, in the end
+	latestWake   = 5 * time.Millisecond   // of its callers after the commit
 )
-
-// enqueue adds b to the queue and sees to it that somebody commits it.
-func (s *Store) enqueue(b *batch) {
-	if s.queue.put(b) {
-		go s.lead()
-	}
-}
 
 // lead commits groups until the queue is empty. A group whose transaction broke goes back
 // to the queue: events that were committed all the same are recognised by their IDs.
+//
+// Hundreds of callers that wake want the processors at once. When a next group waits, they are
+// therefore woken when Postgres has its rows to write, not while it waits for them.
 func (s *Store) lead() {
 	wait := shortestWait
+	wake := func() {} // the callers of the group before
 	for group := s.queue.take(); len(group) > 0; group = s.queue.take() {
-		switch err := s.commitGroup(group); {
+		latest := time.AfterFunc(latestWake, wake)
+		err := s.commitGroup(group, wake)
+		latest.Stop()
+		wake()
+		wake = func() {}
+		switch {
 		case err == nil:
 			wait = shortestWait
-			s.queue.finish(group, success)
+			wake = sync.OnceFunc(func() { s.queue.finish(group, success) })
 		case IsUnavailable(err):
 			s.queue.putBack(group)
 			time.Sleep(wait)
@@ -45,11 +52,12 @@ func (s *Store) lead() {
 			s.queue.finish(group, failure(err))
 		}
 	}
+	wake()
 }
 
 // commitAlone commits b by itself, so that its fault hits nobody else.
 func (s *Store) commitAlone(b *batch) {
-	switch err := s.commitGroup([]*batch{b}); {
+	switch err := s.commitGroup([]*batch{b}, func() {}); {
 	case err == nil:
 		s.queue.finish([]*batch{b}, success)
 	case IsUnavailable(err):
@@ -59,19 +67,23 @@ func (s *Store) commitAlone(b *batch) {
 	}
 }
 
-// success enters what was decided as the results of a batch's members.
+// success enters what was decided, and who could not be encoded, as the results of a batch.
 func success(b *batch) {
-	for _, m := range b.members {
-		*m.result = m.verdict
+	for i := range b.members {
+		b.results[i] = b.members[i].verdict
 	}
 }
 
-// failure returns what enters err as the result of each of a batch's members.
+// failure returns what enters err instead of what was decided.
 func failure(err error) func(*batch) {
 	return func(b *batch) {
-		for _, m := range b.members {
-			m.result.Err = fmt.Errorf("append to %s: %w", m.Stream, err)
+		for i := range b.members {
+			m := &b.members[i]
+			if len(m.records) > 0 {
+				m.verdict = Result{Err: fmt.Errorf("append to %s: %w", m.Stream, err)}
+			}
 		}
+		success(b)
 	}
 }
 
@@ -86,51 +98,68 @@ type head struct {
 // commitGroup decides on each member of the group and commits those that are accepted, in
 // one transaction of three round trips. An error means that none was, or that it is not known;
 // the connection then goes, and with it what it had begun.
-func (s *Store) commitGroup(group []*batch) error {
-	d := newDecision(group)
-	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout+time.Duration(d.bytes/slowest)*time.Second)
+//
+// It calls sent when Postgres has the rows to write, or not at all when there are none.
+//
+// Most appends begin a stream, and looking for what is not there costs a quarter of a group's
+// time. So they are taken at their word: the table's uniqueness finds out when one was mistaken
+// (Postgres logs that as an error), and the group is decided again, with every stream looked
+// up; as are the next ones, while mistakes go on.
+func (s *Store) commitGroup(group []*batch, sent func()) error {
+	bytes := 0
+	for _, b := range group {
+		bytes += b.bytes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout+time.Duration(bytes/slowest)*time.Second)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release() // closes it when a transaction is open
-	if err := d.begin(ctx, conn.Conn()); err != nil {
+	d := newDecision(group, s.doubtful)
+	err = d.run(ctx, conn.Conn(), sent)
+	if !s.doubtful && isTaken(err) {
+		if _, err := conn.Exec(ctx, rollback); err != nil {
+			return err
+		}
+		d = newDecision(group, true)
+		err = d.run(ctx, conn.Conn(), sent)
+	}
+	if err != nil {
 		return err
 	}
-	d.decide()
-	if err := d.findRepeats(ctx, conn.Conn()); err != nil {
-		return err
-	}
-	if err := d.commit(ctx, conn.Conn()); err != nil {
-		return err
-	}
+	s.doubtful = d.mistaken()
 	s.metrics.group(len(d.accepted))
 	s.Mark("").Raise(d.head.position)
 	return nil
 }
 
+// isTaken reports whether err says that a stream already has an event of some version.
+func isTaken(err error) bool {
+	const uniqueViolation = "23505"
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == uniqueViolation
+}
+
 // A decision is the work on one group.
 type decision struct {
 	members  []*member
-	bytes    int // of their events
-	streams  []string
-	versions map[string]Version // of the streams named, as decided so far
+	streams  []string           // to be looked up
+	versions map[string]Version // of all streams, as decided so far; 0 for those not looked up
 	head     head               // likewise
 	refused  []*member
 	accepted []*Record
 }
 
-// newDecision returns the work on group, with the streams that it names.
-func newDecision(group []*batch) *decision {
-	n, bytes := 0, 0
+// newDecision returns the work on group. Unless it is doubtful, streams that their members
+// say are new are not looked up.
+func newDecision(group []*batch, doubtful bool) *decision {
+	n := 0
 	for _, b := range group {
-		n, bytes = n+len(b.members), bytes+b.bytes
+		n += len(b.members)
 	}
-	d := &decision{
-		members: make([]*member, 0, n), bytes: bytes,
-		streams: make([]string, 0, n), versions: make(map[string]Version, n), accepted: make([]*Record, 0, n),
-	}
+	d := &decision{members: make([]*member, 0, n), versions: make(map[string]Version, n), accepted: make([]*Record, 0, n)}
 	name := func(stream string) {
 		if _, ok := d.versions[stream]; !ok {
 			d.versions[stream] = 0
@@ -138,15 +167,38 @@ func newDecision(group []*batch) *decision {
 		}
 	}
 	for _, b := range group {
-		for _, m := range b.members {
+		for i := range b.members {
+			m := &b.members[i]
+			if len(m.records) == 0 {
+				continue
+			}
 			d.members = append(d.members, m)
-			name(m.Stream)
+			if doubtful || m.Expected != 0 {
+				name(m.Stream)
+			}
 			if m.Guard != (Guard{}) {
 				name(m.Guard.Stream)
 			}
 		}
 	}
 	return d
+}
+
+// run decides and commits.
+func (d *decision) run(ctx context.Context, conn *pgx.Conn, sent func()) error {
+	if err := d.begin(ctx, conn); err != nil {
+		return err
+	}
+	d.decide()
+	if err := d.findRepeats(ctx, conn); err != nil {
+		return err
+	}
+	return d.commit(ctx, conn, sent)
+}
+
+// mistaken reports whether a member was refused that said its stream was new.
+func (d *decision) mistaken() bool {
+	return slices.ContainsFunc(d.refused, func(m *member) bool { return m.Expected == 0 })
 }
 
 // begin begins the transaction, takes the lock, in a statement of its own so that what is
@@ -165,19 +217,20 @@ func (d *decision) begin(ctx context.Context, conn *pgx.Conn) error {
 	q.Queue(lock).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&d.head.position, &d.head.recordedAt, &d.head.hash, &d.head.now)
 	})
-	q.Queue(versions, d.streams).Query(func(rows pgx.Rows) error {
-		found, err := pgx.CollectRows(rows, pgx.RowTo[Version])
-		for i, v := range found {
-			d.versions[d.streams[i]] = v
-		}
-		return err
-	})
+	if len(d.streams) > 0 {
+		q.Queue(versions, d.streams).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[Version])
+			for i, v := range found {
+				d.versions[d.streams[i]] = v
+			}
+			return err
+		})
+	}
 	return conn.SendBatch(ctx, &q).Close()
 }
 
 // decide accepts or refuses each member and gives the accepted their places.
 func (d *decision) decide() {
-	c := newChainer()
 	for _, m := range d.members {
 		if stream, expected, ok := d.conflict(m); ok {
 			m.verdict = Result{Err: &ConflictError{Stream: stream, Expected: expected, Actual: d.versions[stream]}}
@@ -190,8 +243,6 @@ func (d *decision) decide() {
 			d.versions[m.Stream]++
 			d.head.recordedAt = later(d.head.now, d.head.recordedAt)
 			rec.Position, rec.Version, rec.RecordedAt = d.head.position, d.versions[m.Stream], d.head.recordedAt
-			rec.Hash = c.chain(d.head.hash, rec)
-			d.head.hash = rec.Hash
 			d.accepted = append(d.accepted, rec)
 		}
 		m.verdict = Result{Commit: Commit{Position: d.head.position, Version: d.versions[m.Stream], RecordedAt: d.head.recordedAt}}
@@ -256,23 +307,26 @@ func (d *decision) findRepeats(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// rollback ends a transaction that is to leave nothing.
+const rollback = `ROLLBACK`
+
 // commit inserts the accepted events, moves the head, tells who listens, and commits.
-func (d *decision) commit(ctx context.Context, conn *pgx.Conn) error {
+func (d *decision) commit(ctx context.Context, conn *pgx.Conn, sent func()) error {
 	const (
-		rollback = `ROLLBACK`
-		move     = `UPDATE log_head SET position = $1, recorded_at = $2, hash = $3`
-		tell     = `SELECT pg_notify($1, ' ' || $2::bigint)`
-		commit   = `COMMIT`
+		move   = `UPDATE log_head SET position = $1, recorded_at = $2, hash = $3`
+		tell   = `SELECT pg_notify($1, ' ' || $2::bigint)`
+		commit = `COMMIT`
 	)
 	if len(d.accepted) == 0 {
 		_, err := conn.Exec(ctx, rollback)
 		return err
 	}
-	if err := copyRecords(ctx, conn.PgConn(), d.accepted); err != nil {
+	hash, err := copyRecords(ctx, conn.PgConn(), d.accepted, d.head.hash, sent)
+	if err != nil {
 		return err
 	}
 	var q pgx.Batch
-	q.Queue(move, d.head.position, d.head.recordedAt, d.head.hash)
+	q.Queue(move, d.head.position, d.head.recordedAt, hash)
 	q.Queue(tell, Channel, d.head.position)
 	q.Queue(commit)
 	return conn.SendBatch(ctx, &q).Close()

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"encoding/json"
 	"slices"
 	"sync"
 )
@@ -8,23 +9,14 @@ import (
 // A batch is what one caller asks for. Its results are written before done is closed, and
 // never after it was abandoned.
 type batch struct {
-	members []*member
-	events  int
-	bytes   int // of the events' data
-	done    chan struct{}
-	state   batchState // guarded by the queue's mutex
-}
+	members  []member
+	metadata json.RawMessage
+	results  []Result // one for each member
+	done     chan struct{}
+	state    batchState // guarded by the queue's mutex
 
-// newBatch returns a batch of members.
-func newBatch(members []*member) *batch {
-	b := &batch{members: members, done: make(chan struct{})}
-	for _, m := range members {
-		b.events += len(m.records)
-		for i := range m.records {
-			b.bytes += len(m.records[i].Data)
-		}
-	}
-	return b
+	events int // once it is encoded
+	bytes  int // of their data, likewise
 }
 
 // A batchState says who may touch a batch.
@@ -40,17 +32,46 @@ const (
 // make it no longer than small ones do.
 const groupBytes = 16 << 20
 
-// A queue holds the batches that wait for a group. Whoever finds nobody leading leads:
-// there is no goroutine while there is nothing to append.
+// A queue holds the batches that wait to be encoded, and those that wait for a group. Whoever
+// finds nobody at work sees to it that somebody is: there is no goroutine while there is
+// nothing to append.
 type queue struct {
 	limit int // events in a group
 
-	mu      sync.Mutex
-	waiting []*batch
-	leading bool
+	mu       sync.Mutex
+	arrived  []*batch // to be encoded
+	encoding bool
+	waiting  []*batch // for a group
+	leading  bool
 }
 
-// put adds b and reports whether the caller must see to it that somebody leads.
+// arrive adds b to those to be encoded, and reports whether the caller must see to it that
+// somebody encodes.
+func (q *queue) arrive(b *batch) (encode bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.arrived = append(q.arrived, b)
+	encode = !q.encoding
+	q.encoding = true
+	return encode
+}
+
+// arrivals removes and returns all that are to be encoded. When there are none, whoever
+// encodes has ended.
+func (q *queue) arrivals() []*batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	arrived := slices.DeleteFunc(q.arrived, isAbandoned)
+	q.arrived = nil
+	q.encoding = len(arrived) > 0
+	return arrived
+}
+
+// isAbandoned reports whether b's caller has left.
+func isAbandoned(b *batch) bool { return b.state == abandoned }
+
+// put adds b to those that wait for a group, and reports whether the caller must see to it
+// that somebody leads.
 func (q *queue) put(b *batch) (lead bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -72,7 +93,7 @@ func (q *queue) putBack(group []*batch) {
 func (q *queue) take() []*batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = slices.DeleteFunc(q.waiting, func(b *batch) bool { return b.state == abandoned })
+	q.waiting = slices.DeleteFunc(q.waiting, isAbandoned)
 	n, events, bytes := 0, 0, 0
 	for _, b := range q.waiting {
 		events, bytes = events+b.events, bytes+b.bytes
@@ -108,5 +129,5 @@ func (q *queue) abandon(b *batch) bool {
 	if b.state == waiting {
 		b.state = abandoned
 	}
-	return b.state == abandoned
+	return isAbandoned(b)
 }

@@ -1,12 +1,9 @@
 package eventstore
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"sync"
-	"unicode/utf8"
 )
 
 // An Event is anything that the log can hold. EventType names it in storage. It is
@@ -40,37 +37,4 @@ func (r *Registry) Decode(rec Record) (Event, error) {
 		return nil, fmt.Errorf("decode event at position %d: %w", rec.Position, err)
 	}
 	return event.Elem().Interface().(Event), nil
-}
-
-// schemaVersion is that of every event's data so far.
-const schemaVersion = 1
-
-// An encoder encodes into memory that it uses again.
-type encoder struct {
-	buf  bytes.Buffer
-	json *json.Encoder
-}
-
-// encoders are those that nobody uses right now.
-var encoders = sync.Pool{New: func() any {
-	e := new(encoder)
-	e.json = json.NewEncoder(&e.buf)
-	e.json.SetEscapeHTML(false)
-	return e
-}}
-
-// encode returns what is stored of v. Text is kept as it was written: the escapes that
-// encoding/json makes for the sake of HTML would go out to customers.
-func encode(v any) (json.RawMessage, error) {
-	e := encoders.Get().(*encoder)
-	defer encoders.Put(e)
-	e.buf.Reset()
-	if err := e.json.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
-	}
-	data := bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))
-	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("encode %T: not valid UTF-8", v)
-	}
-	return bytes.Clone(data), nil
 }

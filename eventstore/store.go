@@ -2,9 +2,11 @@ package eventstore
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -29,6 +31,8 @@ type Store struct {
 	pool     *pgxpool.Pool
 	registry *Registry
 	queue    queue
+	ids      io.Reader // randomness for IDs; whoever encodes reads it
+	doubtful bool      // whether every stream is looked up; whoever leads reads and writes it
 	metrics  *metrics
 	now      func() time.Time
 
@@ -44,9 +48,11 @@ func New(pool *pgxpool.Pool, registry *Registry, opts Options) *Store {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	var seed [32]byte
+	_, _ = cryptorand.Read(seed[:]) // never fails
 	return &Store{
 		pool: pool, registry: registry, metrics: newMetrics(), marks: map[string]*Watermark{},
-		queue: queue{limit: opts.GroupSize}, now: opts.Now,
+		queue: queue{limit: opts.GroupSize}, ids: rand.NewChaCha8(seed), now: opts.Now,
 	}
 }
 

@@ -3,7 +3,9 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"net"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -22,9 +24,25 @@ func OpenPool(ctx context.Context, url string, max int32) (*pgxpool.Pool, error)
 	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	config.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 	config.ConnConfig.RuntimeParams["jit"] = "off"
+	config.ConnConfig.DialFunc = withBuffer(config.ConnConfig.DialFunc)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	return pool, nil
+}
+
+// socketBuffer is what a connection holds for Postgres to read: a group of a thousand events, so
+// that Postgres has something to do while this process sees to others. The system may allow less.
+const socketBuffer = 1 << 20
+
+// withBuffer returns dial for connections with that buffer. TCP sizes its own.
+func withBuffer(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if unix, ok := conn.(*net.UnixConn); ok && err == nil {
+			err = unix.SetWriteBuffer(socketBuffer)
+		}
+		return conn, err
+	}
 }
