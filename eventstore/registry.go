@@ -1,9 +1,11 @@
 package eventstore
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // An Event is anything that the log can hold. EventType names it in storage. It is
@@ -33,8 +35,11 @@ func (r *Registry) Decode(rec Record) (Event, error) {
 		return nil, fmt.Errorf("decode event at position %d: unknown type %s version %d", rec.Position, rec.Type, rec.SchemaVersion)
 	}
 	event := reflect.New(t)
-	if err := json.Unmarshal(rec.Data, event.Interface()); err != nil {
+	if err := jsonv2.Unmarshal(rec.Data, event.Interface(), decoding); err != nil {
 		return nil, fmt.Errorf("decode event at position %d: %w", rec.Position, err)
 	}
 	return event.Elem().Interface().(Event), nil
 }
+
+// decoding is how events are read: names that come twice in what a customer sent stay so.
+var decoding = jsontext.AllowDuplicateNames(true)
