@@ -101,7 +101,7 @@ func (y *yardstick) measure(b *testing.B, appends []eventstore.Append) {
 // whatever else the machine does hits both alike.
 func againstCopy(b *testing.B, per int, write func(*eventstore.Store, []eventstore.Append)) {
 	b.Helper()
-	const turn = 40_000
+	const turn = 100_000
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the program has it
 	store := newStore(testdb.New(b))
 	copied := yardstick{pool: testdb.New(b)}
