@@ -28,7 +28,7 @@ func operations(t *testing.T, delivery, destination string) []operation {
 		for method, spec := range item.Operations() {
 			op := operation{
 				id: spec.OperationID, method: method, open: spec.Security != nil,
-				path: strings.NewReplacer("{delivery_id}", delivery, "{destination_id}", destination).Replace(path),
+				path: strings.NewReplacer("{delivery_id}", delivery, "{destination_id}", destination, "{asset}", "start.js").Replace(path),
 			}
 			for _, scope := range asList(spec.Extensions["x-required-scopes"]) {
 				op.scopes = append(op.scopes, scope.(string))

@@ -133,6 +133,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.cfg.StatusOnly {
 		RegisterHandlers(r, NewStrictHandler(s, nil))
 		s.addContract(r)
+		s.addDocs(r)
 	}
 	return e
 }
