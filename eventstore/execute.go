@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -49,6 +50,21 @@ type Plan[S State[S, E], E Event] struct {
 // maxTries bounds how often a command is decided. Each time another writer was faster.
 const maxTries = 20
 
+// longestPause is how long a command waits at most before it is decided again.
+const longestPause = 100 * time.Millisecond
+
+// pause waits before the next try, or until ctx is done: not at all after the first, then for
+// a while by chance, and longer from try to try. Writers that meet on one stream part this way.
+func pause(ctx context.Context, try int) {
+	if try == 1 {
+		return
+	}
+	select {
+	case <-time.After(rand.N(min(time.Duration(1<<try)*100*time.Microsecond, longestPause))):
+	case <-ctx.Done():
+	}
+}
+
 // Execute reads the command's stream, decides, and records what was decided.
 func Execute[S State[S, E], E Event](ctx context.Context, s *Store, cmd Command[S, E]) (Outcome[S], error) {
 	known, err := Load[S, E](ctx, s, cmd.Stream())
@@ -74,6 +90,9 @@ func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []
 		todo = attempt(ctx, s, plans, outcomes, todo)
 		if try == maxTries {
 			break
+		}
+		if len(todo) > 0 {
+			pause(ctx, try)
 		}
 		todo = reload(ctx, s, plans, outcomes, todo)
 	}
