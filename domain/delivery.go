@@ -29,6 +29,9 @@ type Delivery struct {
 	Search       SearchID
 	Destinations map[DestinationID]Destination
 	Deleted      bool
+
+	Revision  int64                   // the number of its events: its stream's version
+	Revisions map[DestinationID]int64 // the delivery's when each destination last changed
 }
 
 // DeliveryStream names the stream that holds the delivery's events.
@@ -39,13 +42,15 @@ func (d Delivery) Exists(org OrganisationID) bool {
 	return d.ID != "" && !d.Deleted && d.Organisation == org
 }
 
-// Evolve returns the delivery after event. Events of other streams leave it unchanged.
+// Evolve returns the delivery after event. Events that mean nothing to it are counted and
+// leave it unchanged otherwise.
 func (d Delivery) Evolve(event Event) Delivery {
+	d.Revision++
 	switch e := event.(type) {
 	case DeliveryCreated:
 		return Delivery{
 			ID: e.Delivery, Organisation: e.Organisation, Name: e.Name,
-			Status: e.Status, Schedule: e.Schedule, Search: e.Search,
+			Status: e.Status, Schedule: e.Schedule, Search: e.Search, Revision: d.Revision,
 		}
 	case DeliveryUpdated:
 		d.Name, d.Schedule, d.Search = e.Name, e.Schedule, e.Search
@@ -62,6 +67,8 @@ func (d Delivery) Evolve(event Event) Delivery {
 	case DestinationRemoved:
 		d.Destinations = maps.Clone(d.Destinations)
 		delete(d.Destinations, e.Destination)
+		d.Revisions = maps.Clone(d.Revisions)
+		delete(d.Revisions, e.Destination)
 	case DestinationDisabled:
 		if dst, ok := d.Destinations[e.Destination]; ok {
 			dst.DisabledReason = e.Reason
@@ -78,6 +85,11 @@ func (d Delivery) with(dst Destination) Delivery {
 		d.Destinations = map[DestinationID]Destination{}
 	}
 	d.Destinations[dst.ID] = dst
+	d.Revisions = maps.Clone(d.Revisions)
+	if d.Revisions == nil {
+		d.Revisions = map[DestinationID]int64{}
+	}
+	d.Revisions[dst.ID] = d.Revision
 	return d
 }
 

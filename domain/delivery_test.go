@@ -202,6 +202,7 @@ func TestDeliveryIsWhatItsEventsAddUpTo(t *testing.T) {
 	require.Equal(t, domain.Delivery{
 		ID: dcf, Organisation: acme, Name: "Banks", Status: domain.Paused, Schedule: domain.Daily, Search: "search-2",
 		Destinations: map[domain.DestinationID]domain.Destination{hook.ID: hook},
+		Revision:     4, Revisions: map[domain.DestinationID]int64{hook.ID: 2},
 	}, Fold[domain.Delivery](t, Given(created, added, updated, paused)))
 	require.True(t, Fold[domain.Delivery](t, Given(created)).Exists(acme))
 	require.False(t, Fold[domain.Delivery](t, Given(created)).Exists(rival))

@@ -336,6 +336,7 @@ func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 		stream, err := b.store.ReadStream(ctx, domain.DeliveryStream(id))
 		require.NoError(t, err)
 		require.EqualValues(t, len(stream), got.Version)
+		require.EqualValues(t, want.Revision, got.Version, "what If-Match is compared with is what is shown")
 		require.True(t, stream[0].RecordedAt.Equal(got.CreatedAt))
 		require.True(t, stream[len(stream)-1].RecordedAt.Equal(got.UpdatedAt))
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/oapi-codegen/runtime"
@@ -96,17 +95,17 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 				Delivered: n[domain.Delivered], Failed: n[domain.Failed], Cancelled: n[domain.Cancelled],
 			},
 		},
-		Headers: ReadDelivery200ResponseHeaders{ETag: etag(d.Version)},
+		Headers: ReadDelivery200ResponseHeaders{ETag: detailETag(d.Version, n)},
 	}, nil
 }
 
 // UpdateDelivery changes a delivery. A field that is absent keeps its value.
 func (s *Server) UpdateDelivery(ctx context.Context, r UpdateDeliveryRequestObject) (UpdateDeliveryResponseObject, error) {
-	o, err := s.execute(ctx, domain.UpdateDelivery{
+	o, err := s.execute(ctx, ifMatch(ctx, domain.UpdateDelivery{
 		ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Name: r.Body.Name,
 		Status: (*domain.DeliveryStatus)(r.Body.Status), Schedule: (*domain.Schedule)(r.Body.Schedule),
 		Search: (*domain.SearchID)(r.Body.ProspectSearchID),
-	})
+	}, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +120,8 @@ func (s *Server) UpdateDelivery(ctx context.Context, r UpdateDeliveryRequestObje
 
 // DeleteDelivery ends a delivery.
 func (s *Server) DeleteDelivery(ctx context.Context, r DeleteDeliveryRequestObject) (DeleteDeliveryResponseObject, error) {
-	o, err := s.execute(ctx, domain.DeleteDelivery{ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx)})
+	cmd := domain.DeleteDelivery{ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx)}
+	o, err := s.execute(ctx, ifMatch(ctx, cmd, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -176,9 +176,6 @@ func showDelivery(d projections.Delivery) Delivery {
 		ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
-
-// etag returns the strong tag of a version.
-func etag(v eventstore.Version) string { return `"` + strconv.FormatInt(int64(v), 10) + `"` }
 
 // position returns what Ledger-Position says of a commit: nothing when there was none.
 func position(c eventstore.Commit) *int64 { return optional(int64(c.Position)) }

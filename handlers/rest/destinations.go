@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -147,13 +148,14 @@ func (s *Server) UpdateDestination(ctx context.Context, r UpdateDestinationReque
 		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: org, Destination: domain.DestinationID(r.DestinationID),
 		Change: func(d domain.Destination) domain.Destination { return change(d, b, auth, signing) },
 	}
-	if err := s.checkChange(ctx, cmd, b); err != nil {
+	matching := ifMatch(ctx, cmd, cmd.Destination)
+	if err := s.checkChange(ctx, matching, b); err != nil {
 		return nil, err
 	}
 	if err := s.keep(ctx, kept); err != nil {
 		return nil, err
 	}
-	o, err := s.execute(ctx, cmd)
+	o, err := s.execute(ctx, matching)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +169,7 @@ func (s *Server) UpdateDestination(ctx context.Context, r UpdateDestinationReque
 }
 
 // checkChange returns all that is wrong with a change, before its secrets are kept.
-func (s *Server) checkChange(ctx context.Context, cmd domain.ChangeDestination, b DestinationChange) error {
+func (s *Server) checkChange(ctx context.Context, cmd matching, b DestinationChange) error {
 	s.deliveries.Forget(cmd.Stream())
 	known, err := s.deliveries.Load(ctx, cmd.Stream())
 	if err != nil {
@@ -178,15 +180,16 @@ func (s *Server) checkChange(ctx context.Context, cmd domain.ChangeDestination, 
 	if err != nil {
 		return err
 	}
-	stands := known.State.Destinations[cmd.Destination].Type
+	stands := known.State.Destinations[cmd.destination].Type
 	return invalid(merge(faults, s.settingFaults(stands, b.URL, b.AuthToken, b.SigningSecret)))
 }
 
 // DeleteDestination ends a destination.
 func (s *Server) DeleteDestination(ctx context.Context, r DeleteDestinationRequestObject) (DeleteDestinationResponseObject, error) {
-	o, err := s.execute(ctx, domain.RemoveDestination{
+	cmd := domain.RemoveDestination{
 		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Destination: domain.DestinationID(r.DestinationID),
-	})
+	}
+	o, err := s.execute(ctx, ifMatch(ctx, cmd, cmd.Destination))
 	if err != nil {
 		return nil, err
 	}
@@ -198,8 +201,9 @@ func (s *Server) DeleteDestination(ctx context.Context, r DeleteDestinationReque
 func (s *Server) destination(ctx context.Context, o outcome, id domain.DestinationID, created bool) (projections.Destination, error) {
 	s.settle(ctx, o.Commit)
 	d, err := s.cfg.Views.Destination(ctx, o.State.ID, id)
+	version := eventstore.Version(o.State.Revisions[id])
 	switch {
-	case err == nil && d.Version >= o.Version:
+	case err == nil && d.Version >= version:
 		return d, nil
 	case err != nil && !created && domain.KindOf(err) != domain.NotFound:
 		return d, err
@@ -207,7 +211,7 @@ func (s *Server) destination(ctx context.Context, o outcome, id domain.Destinati
 		d.CreatedAt = o.Commit.RecordedAt
 	}
 	d.Destination, d.Delivery = o.State.Destinations[id], o.State.ID
-	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
+	d.Version, d.UpdatedAt = version, o.Commit.RecordedAt
 	return d, nil
 }
 

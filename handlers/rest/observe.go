@@ -19,8 +19,9 @@ import (
 
 // A request is what is known of the one under way.
 type request struct {
-	id  string
-	key apikey.Key // zero until it is authenticated
+	id            string
+	key           apikey.Key // zero until it is authenticated
+	preconditions preconditions
 }
 
 // requestKey is the context key of a request.
@@ -49,7 +50,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r.Header[echo.HeaderXRequestID] = []string{id}
 		c.Response().Header()[echo.HeaderXRequestID] = []string{id}
-		request := &request{id: id}
+		request := &request{id: id, preconditions: newPreconditions(r.Header)}
 		c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestKey{}, request)))
 
 		err := next(c)

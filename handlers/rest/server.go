@@ -127,7 +127,7 @@ func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.JSONSerializer = bodies{}
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.refuse(c, err) }
-	e.Use(s.observe, s.recover, s.compress, s.authenticate, s.validate)
+	e.Use(s.observe, s.recover, s.compress, s.revalidate, s.authenticate, s.validate)
 	r := router{e}
 	s.addStatus(r)
 	if !s.cfg.StatusOnly {
