@@ -159,7 +159,7 @@ func TestCommandsOfTheREADMEDeliverToAReceiver(t *testing.T) {
 }
 
 // keysOf returns the names of an object's members.
-func keysOf(object map[string]any) (names []string) {
+func keysOf[V any](object map[string]V) (names []string) {
 	for name := range object {
 		names = append(names, name)
 	}

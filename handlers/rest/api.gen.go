@@ -215,7 +215,7 @@ type Company struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
-// CompanyPage defines model for CompanyPage.
+// CompanyPage Example: {"has_more":false,"items":[{"delivered_at":"2025-11-30T12:00:00.512846Z","delivery_id":"del_123abc","domain":"acme.com","id":"comp_xyz789","industry":"Software","linkedin_url":"https://linkedin.com/company/acme-corp","location":"San Francisco, CA","match_reasons":["Uses HubSpot","Revenue \u003e $10M","Decision Maker found"],"name":"Acme Corp","prospects":[{"email":"jane.doe@acme.com","first_name":"Jane","id":"pros_456def","last_name":"Doe","linkedin_url":"https://linkedin.com/in/janedoe","title":"CTO"}],"qualification_score":85,"size":"50-200","status":"delivered","technologies":["HubSpot","AWS","React"]}],"limit":50,"next_cursor":"AAAAAAAAAAFfdmY","offset":0,"total":1}
 type CompanyPage struct {
 	HasMore bool               `json:"has_more"`
 	Items   []DeliveredCompany `json:"items"`
@@ -237,7 +237,7 @@ type Counts struct {
 	Retrying  int64 `json:"retrying"`
 }
 
-// CreatedDestination defines model for CreatedDestination.
+// CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
 	AuthType       *AuthType          `json:"auth_type,omitempty"`
@@ -268,6 +268,8 @@ type CreatedDestination struct {
 }
 
 // DeliveredCompany The company's own fields, and these. A field of the company that has the name of one of these is not shown.
+//
+// Example: {"delivered_at":"2025-11-30T12:00:00.512846Z","delivery_id":"del_123abc","domain":"acme.com","id":"comp_xyz789","industry":"Software","linkedin_url":"https://linkedin.com/company/acme-corp","location":"San Francisco, CA","match_reasons":["Uses HubSpot","Revenue \u003e $10M","Decision Maker found"],"name":"Acme Corp","prospects":[{"email":"jane.doe@acme.com","first_name":"Jane","id":"pros_456def","last_name":"Doe","linkedin_url":"https://linkedin.com/in/janedoe","title":"CTO"}],"qualification_score":85,"size":"50-200","status":"delivered","technologies":["HubSpot","AWS","React"]}
 type DeliveredCompany struct {
 	// DeliveredAt Rises strictly along the feed.
 	DeliveredAt string `json:"delivered_at"`
@@ -290,7 +292,7 @@ type DeliveredCompany struct {
 // DeliveredCompanyStatus Of the pushes; `delivered` where there is none.
 type DeliveredCompanyStatus string
 
-// Delivery defines model for Delivery.
+// Delivery Example: {"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}
 type Delivery struct {
 	CreatedAt time.Time `json:"created_at"`
 
@@ -315,7 +317,7 @@ type DeliveryChange struct {
 	Status   *DeliveryStatus `json:"status,omitempty"`
 }
 
-// DeliveryDetail defines model for DeliveryDetail.
+// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of the delivery's dispatches by status.
 	Counts           Counts        `json:"counts"`
@@ -331,7 +333,7 @@ type DeliveryDetail struct {
 	UpdatedAt time.Time      `json:"updated_at"`
 }
 
-// DeliveryPage defines model for DeliveryPage.
+// DeliveryPage Example: {"has_more":false,"items":[{"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}],"limit":20,"offset":0,"total":1}
 type DeliveryPage struct {
 	HasMore bool       `json:"has_more"`
 	Items   []Delivery `json:"items"`
@@ -343,7 +345,7 @@ type DeliveryPage struct {
 // DeliveryStatus defines model for DeliveryStatus.
 type DeliveryStatus string
 
-// Destination defines model for Destination.
+// Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
 	AuthType       *AuthType          `json:"auth_type,omitempty"`
@@ -390,7 +392,7 @@ type DestinationChange struct {
 	URL  *string          `json:"url,omitempty"`
 }
 
-// DestinationPage defines model for DestinationPage.
+// DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
 type DestinationPage struct {
 	HasMore bool          `json:"has_more"`
 	Items   []Destination `json:"items"`
@@ -503,7 +505,7 @@ type ProspectSearch struct {
 	Status DeliveryStatus `json:"status"`
 }
 
-// ProspectSearchPage defines model for ProspectSearchPage.
+// ProspectSearchPage Example: {"has_more":false,"items":[{"id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","name":"CRM Sync","status":"active"}],"limit":20,"offset":0,"total":1}
 type ProspectSearchPage struct {
 	HasMore bool             `json:"has_more"`
 	Items   []ProspectSearch `json:"items"`
@@ -544,7 +546,7 @@ type QualificationResult struct {
 // QualificationResultOutcome defines model for QualificationResult.Outcome.
 type QualificationResultOutcome string
 
-// QualificationSummary defines model for QualificationSummary.
+// QualificationSummary Example: {"accepted":1,"disqualified":0,"duplicates":0,"items":[{"company_id":"comp_xyz789","delivery_id":"del_123abc","index":0,"outcome":"accepted"}],"rejected":0}
 type QualificationSummary struct {
 	// Accepted Companies handed over.
 	Accepted     int `json:"accepted"`

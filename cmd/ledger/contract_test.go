@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+// promisedWebhook returns what a running ledger says that it sends to destinations.
+func (c client) promisedWebhook(tb testing.TB) *routers.Route {
+	tb.Helper()
+	_, _, text, err := c.do(tb.Context(), http.MethodGet, "/openapi.json", "", "")
+	require.NoError(tb, err)
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	require.NoError(tb, err)
+	callback := doc.Paths.Find("/api/v1/deliveries/{delivery_id}/destinations").Post.Callbacks["companyQualified"].Value
+	item := callback.Value("{$request.body#/url}")
+	return &routers.Route{Spec: doc, Method: http.MethodPost, PathItem: item, Operation: item.Post}
+}
+
+func TestWebhookIsWhatTheContractSays(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	c := serve(t, database, encryptionKey(), "--retry-schedule", "1ms").at(newKey(t, database))
+	r := newReceiver(t, func(n int) int { return map[bool]int{true: 500, false: 200}[n == 1] })
+	c.qualify(t, c.delivery(t, r.url), "comp_1")
+	promised := c.promisedWebhook(t)
+
+	for n, got := range r.await(t, 2) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, strings.NewReader(got.body))
+		require.NoError(t, err)
+		req.Header = got.header
+		require.NoError(t, openapi3filter.ValidateRequest(t.Context(), &openapi3filter.RequestValidationInput{
+			Request: req, Route: promised, Options: &openapi3filter.Options{MultiError: true},
+		}), "attempt %d", n+1)
+
+		for name := range got.header {
+			listed := slices.ContainsFunc(promised.Operation.Parameters, func(p *openapi3.ParameterRef) bool { return strings.EqualFold(p.Value.Name, name) })
+			require.True(t, listed || slices.Contains([]string{"Content-Type", "Content-Length", "Accept-Encoding"}, name), "%s is sent and not listed", name)
+		}
+		schema := promised.Operation.RequestBody.Value.Content["application/json"].Schema.Value
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal([]byte(got.body), &fields))
+		require.ElementsMatch(t, keysOf(fields), keysOf(schema.Properties))
+		require.ElementsMatch(t, keysOf(fields["data"].(map[string]any)), keysOf(schema.Properties["data"].Value.Properties))
+	}
+}
