@@ -822,6 +822,12 @@ type CompanyQualifiedParams struct {
 
 	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
 	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: a hand-over is a trace, an attempt a span.
+	Traceparent string `json:"traceparent"`
 }
 
 // CreateDeliveryJSONRequestBody defines body for CreateDelivery for application/json ContentType.
@@ -2120,6 +2126,42 @@ func CompanyQualifiedCallbackHandler(si CallbackReceiverInterface, middlewares .
 
 		} else {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Sequence is required, but not found"))
+		}
+
+		// ------------- Required header parameter "User-Agent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("User-Agent")]; found {
+			var UserAgent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for User-Agent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "User-Agent", valueList[0], &UserAgent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter User-Agent: %s", err))
+			}
+			params.UserAgent = UserAgent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter User-Agent is required, but not found"))
+		}
+
+		// ------------- Required header parameter "traceparent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("traceparent")]; found {
+			var Traceparent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+			}
+			params.Traceparent = Traceparent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter traceparent is required, but not found"))
 		}
 
 		return si.HandleCompanyQualifiedCallback(ctx, params)
