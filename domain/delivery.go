@@ -74,6 +74,15 @@ func (d Delivery) Evolve(event Event) Delivery {
 			dst.DisabledReason = e.Reason
 			d = d.with(dst)
 		}
+	case DestinationEnabled:
+		if dst, ok := d.Destinations[e.Destination]; ok {
+			dst.DisabledReason = ""
+			d = d.with(dst)
+		}
+	case SigningSecretRotated:
+		if dst, ok := d.Destinations[e.Destination]; ok {
+			d = d.with(dst.rotate(e))
+		}
 	}
 	return d
 }

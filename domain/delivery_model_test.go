@@ -133,6 +133,14 @@ func TestDeliveryIsAsAPlainModel(t *testing.T) {
 					m.disabled[id] = true
 				}
 			},
+			"enable": func(t *rapid.T) {
+				org, id := caller.Draw(t, "caller"), id.Draw(t, "id")
+				code := reach(org, id)
+				do(domain.EnableDestination{Delivery: dcf, Organisation: org, Destination: id}, code)
+				if code == "" {
+					delete(m.disabled, id)
+				}
+			},
 			"": func(t *rapid.T) { requireModel(t, m, Fold[domain.Delivery](t, log)) },
 		})
 	})

@@ -49,6 +49,8 @@ type Destination struct {
 	AuthType       AuthType          `json:"auth_type,omitempty"`
 	AuthSecret     SecretID          `json:"auth_secret,omitempty"`
 	SigningSecret  SecretID          `json:"signing_secret,omitempty"`
+	FormerSecret   SecretID          `json:"former_signing_secret,omitempty"` // signs too, until FormerEnds
+	FormerEnds     *time.Time        `json:"former_signing_ends,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"` // sent along; not secret
 	TimeoutSeconds int               `json:"timeout_seconds,omitempty"`
 	MaxInFlight    int               `json:"max_in_flight,omitempty"`  // 0: a fair share
@@ -127,6 +129,9 @@ func (c ChangeDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	}
 	dst = dst.normal()
 	dst.ID, dst.DisabledReason = old.ID, ""
+	if dst.SigningSecret != old.SigningSecret {
+		dst.FormerSecret, dst.FormerEnds = "", nil // only a rotation lets two sign
+	}
 	f.checkDestination(dst)
 	if err := f.err(); err != nil {
 		return nil, err
@@ -174,6 +179,31 @@ func (c DisableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 		return nil, nil
 	}
 	return []Event{DestinationDisabled{Delivery: c.Delivery, Destination: c.Destination, Reason: c.Reason}}, nil
+}
+
+// EnableDestination lets go what is held for a destination that was disabled.
+type EnableDestination struct {
+	Delivery     DeliveryID
+	Organisation OrganisationID
+	Destination  DestinationID
+}
+
+// Stream names the stream the command is about.
+func (c EnableDestination) Stream() string { return DeliveryStream(c.Delivery) }
+
+// Decide returns what enabling adds: nothing when the destination is not disabled.
+func (c EnableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
+	if !d.Exists(c.Organisation) {
+		return nil, errNoDelivery(c.Delivery)
+	}
+	dst, ok := d.Destinations[c.Destination]
+	switch {
+	case !ok:
+		return nil, errNoDestination(c.Destination)
+	case dst.DisabledReason == "":
+		return nil, nil
+	}
+	return []Event{DestinationEnabled{Delivery: c.Delivery, Destination: c.Destination}}, nil
 }
 
 // normal returns d with defaults filled in and header names in canonical form. One that

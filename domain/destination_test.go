@@ -185,6 +185,25 @@ func TestDisableDestination(t *testing.T) {
 	require.Empty(t, Fold[domain.Delivery](t, Given(created, disabled)).Destinations, "what is not there is not disabled into being")
 }
 
+func TestEnableDestination(t *testing.T) {
+	t.Parallel()
+	enable := domain.EnableDestination{Delivery: dcf, Organisation: acme, Destination: hook.ID}
+	enabled := domain.DestinationEnabled{Delivery: dcf, Destination: hook.ID}
+
+	When(t, Given(created, added, disabled), enable).Then(enabled)
+	When(t, Given(created, added), enable).Then()
+	When(t, Given(created, added, disabled, enabled), enable).Then()
+	When(t, Given(created, paused, added, disabled), enable).Then(enabled)
+	When(t, Given(created, added, disabled, removed), enable).Refused(domain.NotFound, "DESTINATION_NOT_FOUND")
+	When(t, Given(created, added, disabled, deleted), enable).Refused(domain.NotFound, "DELIVERY_NOT_FOUND")
+	foreign := enable
+	foreign.Organisation = rival
+	When(t, Given(created, added, disabled), foreign).Refused(domain.NotFound, "DELIVERY_NOT_FOUND")
+
+	require.Equal(t, hook, Fold[domain.Delivery](t, Given(created, added, disabled, enabled)).Destinations[hook.ID])
+	require.Empty(t, Fold[domain.Delivery](t, Given(created, enabled)).Destinations, "what is not there is not enabled into being")
+}
+
 func TestFaultsOfDestinations(t *testing.T) {
 	t.Parallel()
 	type headers = map[string]string

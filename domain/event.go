@@ -22,6 +22,8 @@ func Events() []Event {
 		DestinationChanged{},
 		DestinationRemoved{},
 		DestinationDisabled{},
+		DestinationEnabled{},
+		SigningSecretRotated{},
 		CompanyQualified{},
 		AttemptSucceeded{},
 		AttemptFailed{},

@@ -22,7 +22,7 @@ func Deliveries() Projection {
 		Tables:  []string{"deliveries", "destinations"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
 			domain.DeliveryDeleted{}, domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{},
-			domain.DestinationDisabled{}),
+			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			for _, entry := range page { // rare: no need to go by sets
 				applyToDeliveries(batch, entry)
@@ -46,6 +46,7 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 		addTarget    = `INSERT INTO destinations (id, delivery_id, config, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)`
 		changeTarget = `UPDATE destinations SET config = $2, disabled_reason = '', version = $3, updated_at = $4 WHERE id = $1`
 		stopTarget   = `UPDATE destinations SET disabled_reason = $2, version = $3, updated_at = $4 WHERE id = $1`
+		rotateTarget = `UPDATE destinations SET config = ` + withSigning + `, version = $3, updated_at = $4 WHERE id = $1`
 		removeTarget = `DELETE FROM destinations WHERE id = $1`
 	)
 	version, at := entry.Version, entry.RecordedAt
@@ -72,6 +73,12 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 		batch.Queue(touch, e.Delivery, version, at)
 	case domain.DestinationDisabled:
 		batch.Queue(stopTarget, e.Destination, e.Reason, version, at)
+		batch.Queue(touch, e.Delivery, version, at)
+	case domain.DestinationEnabled:
+		batch.Queue(stopTarget, e.Destination, "", version, at)
+		batch.Queue(touch, e.Delivery, version, at)
+	case domain.SigningSecretRotated:
+		batch.Queue(rotateTarget, e.Destination, signingOf(e), version, at)
 		batch.Queue(touch, e.Delivery, version, at)
 	}
 }

@@ -26,6 +26,7 @@ func Dispatches() Projection {
 		Tables:  []string{"dispatch_deliveries", "dispatch_targets", "dispatches"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{}, domain.DeliveryDeleted{},
 			domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{}, domain.DestinationDisabled{},
+			domain.DestinationEnabled{}, domain.SigningSecretRotated{},
 			domain.CompanyQualified{},
 			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
@@ -64,7 +65,8 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 		pause   = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
 		add     = `INSERT INTO dispatch_targets (destination_id, delivery_id, config, version) VALUES ($1, $2, $3, $4)`
 		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false WHERE destination_id = $1`
-		disable = `UPDATE dispatch_targets SET disabled = true WHERE destination_id = $1`
+		disable = `UPDATE dispatch_targets SET disabled = $2 WHERE destination_id = $1`
+		rotate  = `UPDATE dispatch_targets SET config = ` + withSigning + `, version = $3 WHERE destination_id = $1`
 		remove  = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
 		cancel  = `
 			WITH gone AS (
@@ -99,7 +101,11 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 	case domain.DestinationChanged:
 		batch.Queue(change, e.Destination.ID, e.Destination, entry.Version)
 	case domain.DestinationDisabled:
-		batch.Queue(disable, e.Destination)
+		batch.Queue(disable, e.Destination, true)
+	case domain.DestinationEnabled:
+		batch.Queue(disable, e.Destination, false)
+	case domain.SigningSecretRotated:
+		batch.Queue(rotate, e.Destination, signingOf(e), entry.Version)
 	case domain.DestinationRemoved:
 		batch.Queue(remove, e.Destination)
 		batch.Queue(cancel, e.Destination, entry.RecordedAt)

@@ -86,6 +86,11 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 	case domain.DestinationDisabled:
 		delivery(e.Delivery)
 		l.each(e.Destination, func(t *target) { t.disabled = true })
+	case domain.DestinationEnabled:
+		delivery(e.Delivery)
+		l.each(e.Destination, func(t *target) { t.disabled = false })
+	case domain.SigningSecretRotated:
+		delivery(e.Delivery)
 	case domain.DestinationRemoved:
 		delivery(e.Delivery)
 		l.remove(func(t *target) bool { return t.ID == e.Destination })

@@ -229,7 +229,7 @@ func (h *history) addDestination(t *rapid.T, d domain.Delivery) {
 func (h *history) configure(t *rapid.T, i int) {
 	d := h.deliveries[i]
 	dst := rapid.SampledFrom(h.destinations).Draw(t, "destination")
-	switch rapid.IntRange(0, 8).Draw(t, "change") {
+	switch rapid.IntRange(0, 10).Draw(t, "change") {
 	case 0, 1:
 		h.create(t)
 	case 2:
@@ -253,6 +253,13 @@ func (h *history) configure(t *rapid.T, i int) {
 	case 7:
 		try(t, h.bundle, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
 	case 8:
+		try(t, h.bundle, domain.EnableDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
+	case 9:
+		overlap := time.Duration(rapid.IntRange(0, 1).Draw(t, "overlap")) * time.Hour
+		try(t, h.bundle, domain.RotateSigningSecret{
+			Delivery: d.ID, Organisation: d.Organisation, Destination: dst, Secret: domain.NewSecretID(), Overlap: overlap,
+		})
+	case 10:
 		if rapid.IntRange(0, 2).Draw(t, "delete at 0") == 0 {
 			try(t, h.bundle, domain.DeleteDelivery{ID: d.ID, Organisation: d.Organisation})
 		}

@@ -32,6 +32,7 @@ type operation struct {
 	scopes   []apikey.Scope // that a key needs, all of them
 	query    []*openapi3.Parameter
 	bodies   map[string]*openapi3.Schema // by media type; empty: takes none
+	optional bool                        // the body may be left out
 }
 
 // scopesExtension lists the scopes that an operation needs.
@@ -88,6 +89,7 @@ func newOperation(path string, item *openapi3.PathItem, spec *openapi3.Operation
 		}
 	}
 	if spec.RequestBody != nil {
+		op.optional = !spec.RequestBody.Value.Required
 		for mediaType, content := range spec.RequestBody.Value.Content {
 			op.bodies[mediaType] = content.Schema.Value
 		}

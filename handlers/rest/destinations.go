@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"net/url"
 	"strings"
@@ -74,16 +73,10 @@ func (s *Server) CreateDestination(ctx context.Context, r CreateDestinationReque
 	if err != nil {
 		return nil, err
 	}
-	shown := showDestination(d)
 	return CreateDestination201JSONResponse{
-		Body: CreatedDestination{
-			ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
-			Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight, RetrySchedule: shown.RetrySchedule,
-			Status: shown.Status, DisabledReason: shown.DisabledReason, CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt,
-			SigningSecret: optional(add.made),
-		},
+		Body: showSecretOnce(d, add.made),
 		Headers: CreateDestination201ResponseHeaders{
-			ETag: etag(d.Version), Location: destinationsPath(r.DeliveryID) + "/" + shown.ID, LedgerPosition: position(o.Commit),
+			ETag: etag(d.Version), Location: destinationsPath(r.DeliveryID) + "/" + string(d.ID), LedgerPosition: position(o.Commit),
 		},
 	}, nil
 }
@@ -170,18 +163,25 @@ func (s *Server) UpdateDestination(ctx context.Context, r UpdateDestinationReque
 
 // checkChange returns all that is wrong with a change, before its secrets are kept.
 func (s *Server) checkChange(ctx context.Context, cmd matching, b DestinationChange) error {
+	d, faults, err := s.judge(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	stands := d.Destinations[cmd.destination].Type
+	return invalid(merge(faults, s.settingFaults(stands, b.URL, b.AuthToken, b.SigningSecret)))
+}
+
+// judge returns a command's delivery as it stands, and the faults for which the command would be
+// refused now. If it would be refused otherwise, that is the error.
+func (s *Server) judge(ctx context.Context, cmd eventstore.Command[domain.Delivery, domain.Event]) (domain.Delivery, []domain.Fault, error) {
 	s.deliveries.Forget(cmd.Stream())
 	known, err := s.deliveries.Load(ctx, cmd.Stream())
 	if err != nil {
-		return err
+		return known.State, nil, err
 	}
-	_, err = cmd.Decide(known.State, time.Time{})
+	_, err = cmd.Decide(known.State, s.now())
 	faults, err := faultsIn(err)
-	if err != nil {
-		return err
-	}
-	stands := known.State.Destinations[cmd.destination].Type
-	return invalid(merge(faults, s.settingFaults(stands, b.URL, b.AuthToken, b.SigningSecret)))
+	return known.State, faults, err
 }
 
 // DeleteDestination ends a destination.
@@ -195,6 +195,24 @@ func (s *Server) DeleteDestination(ctx context.Context, r DeleteDestinationReque
 	}
 	s.settle(ctx, o.Commit)
 	return DeleteDestination204Response{Headers: DeletedResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
+}
+
+// EnableDestination lets go what is held for a destination that was disabled.
+func (s *Server) EnableDestination(ctx context.Context, r EnableDestinationRequestObject) (EnableDestinationResponseObject, error) {
+	cmd := domain.EnableDestination{
+		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Destination: domain.DestinationID(r.DestinationID),
+	}
+	o, err := s.execute(ctx, ifMatch(ctx, cmd, cmd.Destination))
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.destination(ctx, o, cmd.Destination, false)
+	if err != nil {
+		return nil, err
+	}
+	return EnableDestination200JSONResponse{Body: showDestination(d), Headers: EnableDestination200ResponseHeaders{
+		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
+	}}, nil
 }
 
 // destination is like [Server.delivery], of a delivery's destination.
@@ -262,16 +280,6 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 	return d
 }
 
-// signingPrefix begins a signing secret (Standard Webhooks).
-const signingPrefix = "whsec_"
-
-// newSigningSecret returns a fresh signing secret.
-func newSigningSecret() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return signingPrefix + base64.StdEncoding.EncodeToString(b[:])
-}
-
 // settingFaults returns what is wrong with settings that the domain does not see: secrets,
 // which events only name, and where a URL leads.
 func (s *Server) settingFaults(t domain.DestinationType, address, token, secret *string) (faults []domain.Fault) {
@@ -323,7 +331,7 @@ func showDestination(d projections.Destination) Destination {
 	shown := Destination{
 		ID: string(d.ID), DeliveryID: string(d.Delivery), Type: DestinationType(d.Type), URL: optional(d.URL), Name: optional(d.Name),
 		AuthType: optional(AuthType(d.AuthType)), TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight),
-		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason),
+		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason), FormerSecretSignsUntil: d.FormerEnds,
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 	if d.DisabledReason != "" {
@@ -340,4 +348,16 @@ func showDestination(d projections.Destination) Destination {
 		shown.RetrySchedule = &waits
 	}
 	return shown
+}
+
+// showSecretOnce returns a destination as the API shows it, with the signing secret that was made
+// for it; "" when none was.
+func showSecretOnce(d projections.Destination, made string) CreatedDestination {
+	shown := showDestination(d)
+	return CreatedDestination{
+		ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
+		Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight, RetrySchedule: shown.RetrySchedule,
+		Status: shown.Status, DisabledReason: shown.DisabledReason, FormerSecretSignsUntil: shown.FormerSecretSignsUntil,
+		CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt, SigningSecret: optional(made),
+	}
 }

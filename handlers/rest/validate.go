@@ -90,9 +90,10 @@ func (op *operation) checkQuery(r *http.Request) error {
 	return invalid(faults)
 }
 
-// mediaType returns the type of the request's body, "" when the operation takes none.
+// mediaType returns the type of the request's body, "" when the operation takes none, or can do
+// without and there is none.
 func (op *operation) mediaType(r *http.Request) (string, error) {
-	if len(op.bodies) == 0 {
+	if len(op.bodies) == 0 || op.optional && r.ContentLength == 0 {
 		return "", nil
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))

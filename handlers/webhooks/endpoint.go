@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,9 +23,9 @@ type Vault interface {
 // An endpoint is a destination, ready to be called.
 type endpoint struct {
 	domain.Destination
-	version    int64  // of the delivery's stream that set it
-	authToken  string // empty: none
-	signingKey []byte // nil: unsigned
+	version   int64        // of the delivery's stream that set it
+	authToken string       // empty: none
+	signing   []signingKey // the newest first; none: unsigned
 }
 
 // clip returns at most max bytes of what the destination said, as text that can be recorded:
@@ -44,6 +45,7 @@ var errGone = errors.New("the destination was removed")
 type endpoints struct {
 	pool  *pgxpool.Pool
 	vault Vault
+	now   func() time.Time
 
 	mu    sync.Mutex
 	known map[domain.DestinationID]endpoint
@@ -91,14 +93,32 @@ func (e *endpoints) read(ctx context.Context, id domain.DestinationID) (ep endpo
 			return ep, err
 		}
 	}
-	if ep.SigningSecret != "" {
-		secret, err := e.vault.Open(ctx, string(ep.SigningSecret))
+	ep.signing, err = e.signing(ctx, ep.Destination)
+	return ep, err
+}
+
+// signing returns the keys that sign what d is sent, now or until they end.
+func (e *endpoints) signing(ctx context.Context, d domain.Destination) ([]signingKey, error) {
+	var keys []signingKey
+	add := func(id domain.SecretID, ends time.Time) error {
+		secret, err := e.vault.Open(ctx, string(id))
 		if err != nil {
-			return ep, err
+			return err
 		}
-		if ep.signingKey, err = signingKey(secret); err != nil {
-			return ep, fmt.Errorf("open secret %s: %w", ep.SigningSecret, err)
+		key, err := newSigningKey(secret, ends)
+		if err != nil {
+			return fmt.Errorf("open secret %s: %w", id, err)
+		}
+		keys = append(keys, key)
+		return nil
+	}
+	if d.SigningSecret != "" {
+		if err := add(d.SigningSecret, time.Time{}); err != nil {
+			return nil, err
 		}
 	}
-	return ep, nil
+	if d.FormerEnds != nil && e.now().Before(*d.FormerEnds) {
+		return keys, add(d.FormerSecret, *d.FormerEnds)
+	}
+	return keys, nil
 }

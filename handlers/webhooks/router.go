@@ -87,7 +87,7 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Co
 	}
 	a := &attempter{
 		cfg: cfg, queue: queue, metrics: newMetrics(), log: cfg.Log,
-		endpoints: &endpoints{pool: cfg.Pool, vault: cfg.Vault, known: map[domain.DestinationID]endpoint{}},
+		endpoints: &endpoints{pool: cfg.Pool, vault: cfg.Vault, now: cfg.Now, known: map[domain.DestinationID]endpoint{}},
 	}
 	router.AddConsumerHandler("attempts", "due", queue, a.handle)
 	return a.metrics, nil

@@ -141,8 +141,8 @@ func (s *Sender) newRequest(ctx context.Context, ep endpoint, r request, now tim
 	h.Set("User-Agent", s.userAgent)
 	h.Set("Webhook-Id", string(r.dispatch))
 	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	if ep.signingKey != nil {
-		h.Set("Webhook-Signature", signature(ep.signingKey, string(r.dispatch), now, r.body))
+	if signed := signatures(ep.signing, string(r.dispatch), now, r.body); signed != "" {
+		h.Set("Webhook-Signature", signed)
 	}
 	h.Set("Ledger-Attempt", strconv.Itoa(r.attempt))
 	h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))

@@ -1,0 +1,63 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// signingPrefix begins a signing secret (Standard Webhooks).
+const signingPrefix = "whsec_"
+
+// newSigningSecret returns a fresh signing secret.
+func newSigningSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return signingPrefix + base64.StdEncoding.EncodeToString(b[:])
+}
+
+// RotateSecret gives a destination another signing secret.
+func (s *Server) RotateSecret(ctx context.Context, r RotateSecretRequestObject) (RotateSecretResponseObject, error) {
+	var b SecretRotation
+	if r.Body != nil {
+		b = *r.Body
+	}
+	var made string
+	given := b.SigningSecret
+	if given == nil {
+		made = newSigningSecret()
+		given = &made
+	}
+	kept := secrets{}
+	cmd := domain.RotateSigningSecret{
+		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Destination: domain.DestinationID(r.DestinationID),
+		Secret: kept.add(*given), Overlap: domain.DefaultOverlap,
+	}
+	if b.OverlapSeconds != nil {
+		cmd.Overlap = time.Duration(*b.OverlapSeconds) * time.Second
+	}
+	_, faults, err := s.judge(ctx, ifMatch(ctx, cmd, cmd.Destination))
+	if err != nil {
+		return nil, err
+	}
+	if err := invalid(merge(faults, s.settingFaults(domain.Webhook, nil, nil, given))); err != nil {
+		return nil, err
+	}
+	if err := s.keep(ctx, kept); err != nil {
+		return nil, err
+	}
+	o, err := s.execute(ctx, ifMatch(ctx, cmd, cmd.Destination))
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.destination(ctx, o, cmd.Destination, true)
+	if err != nil {
+		return nil, err
+	}
+	return RotateSecret200JSONResponse{Body: showSecretOnce(d, made), Headers: RotateSecret200ResponseHeaders{
+		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
+	}}, nil
+}
