@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A State is what a stream's events add up to. Its zero value is the state of a stream
@@ -45,6 +47,10 @@ type Plan[S State[S, E], E Event] struct {
 	Command Command[S, E]
 	Known   Known[S] // of its stream; need not be the latest
 	Guard   Guard    // of another stream on which Command was built
+
+	// ID names the append. When the stream has that append already the command is not
+	// decided again: the outcome is the first one. Default: as [WithSeed] says, else none.
+	ID uuid.UUID
 }
 
 // maxTries bounds how often a command is decided. Each time another writer was faster.
@@ -67,11 +73,14 @@ func pause(ctx context.Context, try int) {
 
 // Execute reads the command's stream, decides, and records what was decided.
 func Execute[S State[S, E], E Event](ctx context.Context, s *Store, cmd Command[S, E]) (Outcome[S], error) {
-	known, err := Load[S, E](ctx, s, cmd.Stream())
-	if err != nil {
-		return Outcome[S]{}, err
+	plan := Plan[S, E]{Command: cmd, ID: appendID(ctx, cmd.Stream())}
+	if plan.ID == uuid.Nil { // else it is read there
+		var err error
+		if plan.Known, err = Load[S, E](ctx, s, cmd.Stream()); err != nil {
+			return Outcome[S]{}, err
+		}
 	}
-	o := ExecuteEach(ctx, s, []Plan[S, E]{{Command: cmd, Known: known}})[0]
+	o := ExecuteEach(ctx, s, []Plan[S, E]{plan})[0]
 	return o, o.Err
 }
 
@@ -79,13 +88,21 @@ func Execute[S State[S, E], E Event](ctx context.Context, s *Store, cmd Command[
 // decided, all in one go. Plans whose stream had moved on are decided again on one read of
 // those streams. It returns an outcome for each plan, in order; that one is refused
 // hinders no other. A plan whose guard fails ends with a [ConflictError]: its command was
-// built on a state that is no more.
+// built on a state that is no more. Of a plan whose append has an ID the stream is read.
 func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E]) []Outcome[S] {
 	outcomes := make([]Outcome[S], len(plans))
-	todo := make([]int, len(plans))
+	plans = withIDs(ctx, plans)
+	todo := make([]int, 0, len(plans))
+	var named []int // that may have been executed before
 	for i, p := range plans {
-		todo[i], outcomes[i].Known = i, p.Known
+		outcomes[i].Known = p.Known
+		if p.ID == uuid.Nil {
+			todo = append(todo, i)
+		} else {
+			named = append(named, i)
+		}
 	}
+	todo = append(todo, reload(ctx, s, plans, outcomes, named)...)
 	for try := 1; len(todo) > 0; try++ {
 		todo = attempt(ctx, s, plans, outcomes, todo)
 		if try == maxTries {
@@ -113,7 +130,7 @@ func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan
 		if err != nil || len(events) == 0 {
 			continue
 		}
-		a := Append{Stream: plans[i].Command.Stream(), Expected: o.Version, Guard: plans[i].Guard, Events: make([]Event, len(events))}
+		a := Append{ID: plans[i].ID, Stream: plans[i].Command.Stream(), Expected: o.Version, Guard: plans[i].Guard, Events: make([]Event, len(events))}
 		state := o.State
 		for n, e := range events {
 			a.Events[n] = e
@@ -137,7 +154,7 @@ func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan
 }
 
 // reload reads the streams of the plans at the given places, and returns the places of those
-// that can be decided again.
+// that can be decided. Those whose append is there already have their outcome.
 func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], places []int) (todo []int) {
 	if len(places) == 0 {
 		return nil
@@ -149,10 +166,21 @@ func reload[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[
 	records, err := s.readStreams(ctx, streams)
 	for n, i := range places {
 		o := &outcomes[i]
-		if o.Err = err; err == nil {
-			o.Known, o.Err = fold[S, E](s.registry, records[streams[n]])
+		if o.Err = err; err != nil {
+			continue
 		}
-		if o.Err == nil {
+		stream := records[streams[n]]
+		end := 0
+		if plans[i].ID != uuid.Nil {
+			end = appended(stream, plans[i].ID)
+		}
+		if end > 0 {
+			last := stream[end-1]
+			stream = stream[:end]
+			o.Commit = Commit{Position: last.Position, Version: last.Version, RecordedAt: last.RecordedAt.UTC()}
+		}
+		o.Known, o.Err = fold[S, E](s.registry, stream)
+		if o.Err == nil && end == 0 {
 			todo = append(todo, i)
 		}
 	}

@@ -66,8 +66,7 @@ func New(pool *pgxpool.Pool, key Key) *Vault { return &Vault{pool: pool, key: ke
 // Put keeps secret under id, a fresh one, before any event names it.
 func (v *Vault) Put(ctx context.Context, id, secret string) error {
 	const query = `INSERT INTO secrets (id, sealed) VALUES ($1, $2)`
-	sealed := v.key.aead.Seal(v.key.id[:len(v.key.id):len(v.key.id)], nil, []byte(secret), []byte(id))
-	if _, err := v.pool.Exec(ctx, query, id, sealed); err != nil {
+	if _, err := v.pool.Exec(ctx, query, id, v.Seal(id, []byte(secret))); err != nil {
 		return fmt.Errorf("keep secret %s: %w", id, err)
 	}
 	return nil
@@ -83,13 +82,24 @@ func (v *Vault) Open(ctx context.Context, id string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("open secret %s: %w", id, err)
 	}
+	secret, err := v.Unseal(id, sealed)
+	return string(secret), err
+}
+
+// Seal returns plain sealed for whoever keeps it elsewhere, under the id that it is kept by.
+func (v *Vault) Seal(id string, plain []byte) []byte {
+	return v.key.aead.Seal(v.key.id[:len(v.key.id):len(v.key.id)], nil, plain, []byte(id))
+}
+
+// Unseal returns what was sealed under id.
+func (v *Vault) Unseal(id string, sealed []byte) ([]byte, error) {
 	ciphertext, ok := bytes.CutPrefix(sealed, v.key.id[:])
 	if !ok {
-		return "", fmt.Errorf("open secret %s: it was sealed with another key", id)
+		return nil, fmt.Errorf("open secret %s: it was sealed with another key", id)
 	}
-	secret, err := v.key.aead.Open(nil, nil, ciphertext, []byte(id))
+	plain, err := v.key.aead.Open(nil, nil, ciphertext, []byte(id))
 	if err != nil {
-		return "", fmt.Errorf("open secret %s: %w", id, err)
+		return nil, fmt.Errorf("open secret %s: %w", id, err)
 	}
-	return string(secret), nil
+	return plain, nil
 }

@@ -113,3 +113,18 @@ func TestAKeyIs32BytesInBase64(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsKeptElsewhereIsBoundToItsPlace(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t)
+	v := newVault(t, pool)
+	sealed := v.Seal("here", []byte("your-secret-token"))
+	require.NotContains(t, string(sealed), "secret")
+	plain, err := v.Unseal("here", sealed)
+	require.NoError(t, err)
+	require.Equal(t, "your-secret-token", string(plain))
+	_, err = v.Unseal("there", sealed)
+	require.Error(t, err)
+	_, err = newVault(t, pool).Unseal("here", sealed)
+	require.Error(t, err)
+}
