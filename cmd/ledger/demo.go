@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	api "github.com/openprospect/delivery-ledger/handlers/rest/client"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 )
 
@@ -67,13 +67,17 @@ func (d *demo) run(ctx context.Context, base string) error {
 		return err
 	}
 	began := time.Now()
-	delivery, err := d.prepare(ctx, base, receiver)
+	ledger, err := newLedgerClient(base, d.apiKey)
+	if err != nil {
+		return err
+	}
+	delivery, err := d.prepare(ctx, ledger, receiver)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "\nDelivery %s sends to a receiver at %s, which now and then fails on purpose.\n\n", delivery, receiver)
 	fmt.Fprintf(d.out, "%-12s  %-34s  %-24s  %7s  %-6s  %6s\n", "TIME", "COMPANY", "DESTINATION", "ATTEMPT", "STATUS", "MS")
-	if err := d.feed(ctx, base, delivery); err != nil {
+	if err := d.feed(ctx, ledger, delivery); err != nil {
 		return err
 	}
 	select {
@@ -86,53 +90,27 @@ func (d *demo) run(ctx context.Context, base string) error {
 }
 
 // prepare makes the delivery and its destination, as a customer would.
-func (d *demo) prepare(ctx context.Context, base, receiver string) (delivery string, err error) {
-	var made struct {
-		ID string `json:"id"`
-	}
-	name := "Demo of " + time.Now().Format("2006-01-02 15:04:05")
-	if err := d.post(ctx, base+"/api/v1/deliveries", map[string]any{"name": name}, &made); err != nil {
-		return "", err
+func (d *demo) prepare(ctx context.Context, ledger *api.ClientWithResponses, receiver string) (delivery string, err error) {
+	made, err := ledger.CreateDeliveryWithResponse(ctx, nil, api.NewDelivery{Name: "Demo of " + time.Now().Format("2006-01-02 15:04:05")})
+	if err != nil {
+		return "", fmt.Errorf("create delivery: %w", err)
 	}
 	d.mu.Lock()
-	d.delivery = domain.DeliveryID(made.ID)
+	d.delivery = domain.DeliveryID(made.JSON201.ID)
 	d.mu.Unlock()
-	destination := map[string]any{"type": "webhook", "url": receiver, "auth_type": "bearer", "auth_token": "your-secret-token"}
-	return made.ID, d.post(ctx, base+"/api/v1/deliveries/"+made.ID+"/destinations", destination, nil)
-}
-
-// post sends a request that must succeed.
-func (d *demo) post(ctx context.Context, url string, body, answer any) error {
-	b, err := json.Marshal(body)
+	bearer, token := api.Bearer, "your-secret-token"
+	_, err = ledger.CreateDestinationWithResponse(ctx, made.JSON201.ID, nil, api.NewDestination{
+		Type: api.Webhook, URL: &receiver, AuthType: &bearer, AuthToken: &token,
+	})
 	if err != nil {
-		return err
+		return "", fmt.Errorf("create destination: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(b))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+d.apiKey)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if b, err = io.ReadAll(resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("POST %s: %s: %s", url, resp.Status, b)
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(b, answer)
+	return made.JSON201.ID, nil
 }
 
 // feed sends the samples, a few at a time.
-func (d *demo) feed(ctx context.Context, base, delivery string) error {
-	engine := newIngester(base, d.apiKey, delivery)
+func (d *demo) feed(ctx context.Context, ledger *api.ClientWithResponses, delivery string) error {
+	engine := ingester{ledger: ledger, delivery: delivery}
 	lines := strings.SplitAfter(strings.TrimSpace(samples), "\n")
 	for len(lines) > 0 {
 		n := min(demoChunk, len(lines))

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,9 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	api "github.com/openprospect/delivery-ledger/handlers/rest/client"
 )
 
 // ingestVerb is ledger ingest.
@@ -43,19 +42,24 @@ func (v *ingestVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	defer in.Close()
-	client := newIngester(v.Server, v.APIKey, v.Delivery)
-	client.waiting = func(err error) { fmt.Fprintf(w.err, "the ledger does not take anything, waiting for it: %v\n", err) }
+	ledger, err := newLedgerClient(v.Server, v.APIKey)
+	if err != nil {
+		return err
+	}
+	sender := ingester{ledger: ledger, delivery: v.Delivery, waiting: func(err error) {
+		fmt.Fprintf(w.err, "the ledger does not take anything, waiting for it: %v\n", err)
+	}}
 	bar := newBar(w.err, "ingest", "bytes", size)
-	total, err := client.send(ctx, in, max(1, v.Chunk), func(bytes int64, bad []string) {
+	total, err := sender.send(ctx, in, max(1, v.Chunk), func(bytes int64, bad []string) {
 		for _, line := range bad {
 			fmt.Fprintln(w.err, line)
 		}
 		bar.set(bytes, max(size, bytes))
 	})
 	bar.finish()
-	fmt.Fprintf(w.out, "%d accepted, %d duplicates, %d rejected\n", total.Accepted, total.Duplicates, total.Rejected)
-	if err == nil && total.Rejected > 0 {
-		err = fmt.Errorf("%d lines were rejected", total.Rejected)
+	fmt.Fprintf(w.out, "%d accepted, %d duplicates, %d rejected\n", total.accepted, total.duplicates, total.rejected)
+	if err == nil && total.rejected > 0 {
+		err = fmt.Errorf("%d lines were rejected", total.rejected)
 	}
 	return err
 }
@@ -78,57 +82,27 @@ func (v *ingestVerb) open(w world) (io.ReadCloser, int64, error) {
 
 // An ingester sends qualifications to a ledger. It is for one goroutine.
 type ingester struct {
-	http    *http.Client
-	url     string
-	key     string
-	waiting func(error) // told once when the ledger becomes unavailable; may be nil
+	ledger   *api.ClientWithResponses
+	delivery string
+	waiting  func(error) // told once when the ledger becomes unavailable; may be nil
 }
 
-// newIngester returns an ingester for one delivery.
-func newIngester(server, key, delivery string) *ingester {
-	return &ingester{
-		http: &http.Client{Timeout: 2 * time.Minute}, key: key,
-		url: strings.TrimSuffix(server, "/") + "/api/v1/deliveries/" + url.PathEscape(delivery) + "/qualifications",
-	}
+// requestTimeout bounds a request of ours to a ledger.
+const requestTimeout = 2 * time.Minute
+
+// newLedgerClient returns a client of the ledger at server.
+func newLedgerClient(server, key string) (*api.ClientWithResponses, error) {
+	return api.New(server, key, "ledger/"+buildVersion(), api.WithHTTPClient(&http.Client{Timeout: requestTimeout}))
 }
 
-// summary is what became of qualifications.
-type summary struct {
-	Accepted   int `json:"accepted"`
-	Duplicates int `json:"duplicates"`
-	Rejected   int `json:"rejected"`
-	Items      []struct {
-		Index   int    `json:"index"`
-		Outcome string `json:"outcome"`
-		Error   fault  `json:"error"`
-	} `json:"items"`
-}
+// sums counts what became of qualifications.
+type sums struct{ accepted, duplicates, rejected int }
 
-// add adds the sums of another one.
-func (s *summary) add(other summary) {
-	s.Accepted += other.Accepted
-	s.Duplicates += other.Duplicates
-	s.Rejected += other.Rejected
-}
-
-// A fault is why something was refused, as the ledger says it.
-type fault struct {
-	Message string `json:"message"`
-	Details struct {
-		Faults []struct {
-			Field string `json:"field"`
-			Error string `json:"error"`
-		} `json:"validation_errors"`
-	} `json:"details"`
-}
-
-// String returns the fault in one line.
-func (f fault) String() string {
-	texts := make([]string, len(f.Details.Faults))
-	for i, d := range f.Details.Faults {
-		texts[i] = d.Field + " " + d.Error
-	}
-	return cmp.Or(strings.Join(texts, "; "), f.Message)
+// add adds those of a request.
+func (s *sums) add(got api.QualificationSummary) {
+	s.accepted += got.Accepted
+	s.duplicates += got.Duplicates
+	s.rejected += got.Rejected
 }
 
 // Bounds of a request, in bytes.
@@ -152,8 +126,8 @@ func (b *batch) add(number int, line []byte) {
 
 // send sends in, chunk by chunk, and returns the sums. After each chunk it tells how many
 // bytes are done and which lines were rejected.
-func (i *ingester) send(ctx context.Context, in io.Reader, chunk int, tell func(done int64, bad []string)) (summary, error) {
-	var total summary
+func (i *ingester) send(ctx context.Context, in io.Reader, chunk int, tell func(done int64, bad []string)) (sums, error) {
+	var total sums
 	var b batch
 	flush := func(done int64) error {
 		got, bad, err := i.flush(ctx, &b)
@@ -169,7 +143,7 @@ func (i *ingester) send(ctx context.Context, in io.Reader, chunk int, tell func(
 			if err := flush(lines.done); err != nil {
 				return total, err
 			}
-			total.Rejected++
+			total.rejected++
 			tell(lines.done, []string{fmt.Sprintf("line %d: %v", number, err)})
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
@@ -187,7 +161,7 @@ func (i *ingester) send(ctx context.Context, in io.Reader, chunk int, tell func(
 
 // flush sends a batch, if there is anything in it, and empties it. It returns the sums, and
 // what is wrong with each line that was rejected.
-func (i *ingester) flush(ctx context.Context, b *batch) (got summary, bad []string, err error) {
+func (i *ingester) flush(ctx context.Context, b *batch) (got api.QualificationSummary, bad []string, err error) {
 	if len(b.numbers) == 0 {
 		return got, nil, nil
 	}
@@ -195,7 +169,7 @@ func (i *ingester) flush(ctx context.Context, b *batch) (got summary, bad []stri
 		return got, nil, fmt.Errorf("send lines %d to %d: %w", b.numbers[0], b.numbers[len(b.numbers)-1], err)
 	}
 	for _, item := range got.Items {
-		if item.Outcome == "rejected" && item.Index < len(b.numbers) {
+		if item.Error != nil && item.Index < len(b.numbers) {
 			bad = append(bad, fmt.Sprintf("line %d: %v", b.numbers[item.Index], item.Error))
 		}
 	}
@@ -232,7 +206,7 @@ func (l *lineReader) next() ([]byte, error) {
 }
 
 // post sends one chunk, again and again while the ledger is unavailable.
-func (i *ingester) post(ctx context.Context, body []byte) (summary, error) {
+func (i *ingester) post(ctx context.Context, body []byte) (api.QualificationSummary, error) {
 	for told := false; ; told = true {
 		got, wait, err := i.try(ctx, body)
 		if err == nil || wait == 0 || ctx.Err() != nil {
@@ -250,14 +224,14 @@ func (i *ingester) post(ctx context.Context, body []byte) (summary, error) {
 }
 
 // try sends one chunk. When that may succeed later it returns how long to wait.
-func (i *ingester) try(ctx context.Context, body []byte) (got summary, wait time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url, bytes.NewReader(body))
-	if err != nil {
-		return got, 0, err
+func (i *ingester) try(ctx context.Context, body []byte) (got api.QualificationSummary, wait time.Duration, err error) {
+	resp, err := i.ledger.QualifyCompaniesWithBody(ctx, i.delivery, nil, "application/x-ndjson", bytes.NewReader(body))
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		if refused.Temporary() {
+			wait = max(time.Second, refused.RetryAfter)
+		}
+		return got, wait, fmt.Errorf("the ledger answered %w", err)
 	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	req.Header.Set("Authorization", "Bearer "+i.key)
-	resp, err := i.http.Do(req)
 	if err != nil {
 		return got, time.Second, err
 	}
@@ -266,25 +240,8 @@ func (i *ingester) try(ctx context.Context, body []byte) (got summary, wait time
 	if err != nil {
 		return got, time.Second, err
 	}
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 when absent
-		return got, time.Duration(max(1, seconds)) * time.Second, refused(resp.Status, answer)
-	default:
-		return got, 0, refused(resp.Status, answer)
-	}
 	if err := json.Unmarshal(answer, &got); err != nil {
 		return got, 0, fmt.Errorf("read the ledger's answer: %w", err)
 	}
 	return got, 0, nil
-}
-
-// refused returns an error of an answer that is not the one hoped for.
-func refused(status string, answer []byte) error {
-	var why fault
-	if json.Unmarshal(answer, &why) == nil && why.String() != "" {
-		return fmt.Errorf("the ledger answered %s: %v", status, why)
-	}
-	return fmt.Errorf("the ledger answered %s: %s", status, bytes.TrimSpace(answer))
 }
