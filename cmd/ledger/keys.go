@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,6 +26,8 @@ type createKeyVerb struct {
 	Name         string         `default:"default" help:"What the key is for."`
 	Scopes       []apikey.Scope `default:"deliveries:read,deliveries:write,companies:read,prospects:read,prospect_searches:read" placeholder:"SCOPE" help:"What the key may do. Default: deliveries:read, deliveries:write, companies:read, prospects:read and prospect_searches:read, which is what a customer needs. The engine's keys need candidates:write and qualifications:write. admin is for keys; all stands for all scopes."`
 	ExpiresIn    time.Duration  `help:"How long the key is good, such as 720h. Default: for ever."`
+	Tier         apikey.Tier    `enum:"free,pro,enterprise" default:"enterprise" help:"How many requests an hour the key has: free 100, pro 1000, enterprise what --limit-per-hour says."`
+	LimitPerHour int64          `placeholder:"N" help:"Requests an hour of a key of the tier enterprise. Default: any number."`
 	Test         bool           `help:"Make an lnc_test_ key."`
 }
 
@@ -56,7 +59,7 @@ func (v *createKeyVerb) Run(ctx context.Context, w world) error {
 
 // newKey returns the key that the flags ask for, of no organisation yet.
 func (v *createKeyVerb) newKey(now time.Time) (apikey.NewKey, error) {
-	n := apikey.NewKey{Name: v.Name, Scopes: v.Scopes, Test: v.Test}
+	n := apikey.NewKey{Name: v.Name, Scopes: v.Scopes, Tier: v.Tier, Test: v.Test}
 	if slices.Contains(n.Scopes, "all") {
 		n.Scopes = apikey.Scopes()
 	}
@@ -71,6 +74,14 @@ func (v *createKeyVerb) newKey(now time.Time) (apikey.NewKey, error) {
 	case v.ExpiresIn > 0:
 		at := now.Add(v.ExpiresIn)
 		n.ExpiresAt = &at
+	}
+	switch {
+	case v.LimitPerHour < 0:
+		return n, fmt.Errorf("--limit-per-hour must not be negative: %d is", v.LimitPerHour)
+	case v.LimitPerHour > 0 && v.Tier != apikey.Enterprise:
+		return n, fmt.Errorf("--limit-per-hour goes with --tier enterprise: %s has a limit already", v.Tier)
+	case v.LimitPerHour > 0:
+		n.LimitPerHour = &v.LimitPerHour
 	}
 	return n, nil
 }
@@ -110,16 +121,24 @@ func (v *listKeysVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tEXPIRES\tSCOPES")
+	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tEXPIRES\tTIER\tPER HOUR\tSCOPES")
 	for _, k := range list {
 		expires := "never"
 		if k.ExpiresAt != nil {
 			expires = k.ExpiresAt.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Hint, k.Name, keyState(k, time.Now()),
-			k.CreatedAt.UTC().Format(time.RFC3339), expires, scopeList(k.Scopes))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Hint, k.Name, keyState(k, time.Now()),
+			k.CreatedAt.UTC().Format(time.RFC3339), expires, k.Tier, perHour(k), scopeList(k.Scopes))
 	}
 	return table.Flush()
+}
+
+// perHour says how many requests an hour a key has.
+func perHour(k apikey.Key) string {
+	if limit, limited := k.Limit(); limited {
+		return strconv.FormatInt(limit, 10)
+	}
+	return "any"
 }
 
 // keyState says whether a key is good.

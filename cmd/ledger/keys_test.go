@@ -109,6 +109,30 @@ func TestKeyMayDoWhatItsScopesSay(t *testing.T) {
 	require.Equal(t, http.StatusOK, p.at(customer).status(t.Context(), "/api/v1/deliveries/"+delivery+"/companies"))
 }
 
+func TestKeyHasTheRequestsOfItsTier(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	p := serve(t, database, encryptionKey())
+	limited, own := createKey(t, database, "--limit-per-hour", "2")
+	_, pro := createKey(t, database, "--tier", "pro")
+	_, plain := createKey(t, database)
+	for _, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
+		require.Equal(t, want, p.at(limited).status(t.Context(), "/api/v1/deliveries"))
+	}
+	keys := listKeys(t, database, "Acme")
+	require.Regexp(t, ` enterprise +2 `, keys[own])
+	require.Regexp(t, ` pro +1000 `, keys[pro])
+	require.Regexp(t, ` enterprise +any `, keys[plain])
+	for fault, flags := range map[string][]string{
+		"--limit-per-hour must not be negative":           {"--limit-per-hour=-1"},
+		"--limit-per-hour goes with --tier enterprise":    {"--limit-per-hour", "5", "--tier", "free"},
+		`--tier must be one of "free","pro","enterprise"`: {"--tier", "gold"},
+	} {
+		_, _, err := verb(t, "", append([]string{"keys", "create", "--organisation", "Acme", "--database-url", database}, flags...)...)
+		require.ErrorContains(t, err, fault)
+	}
+}
+
 func TestUnknownScopeIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)

@@ -35,6 +35,9 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		request := requestFrom(r.Context())
 		request.key = key
+		if err := s.admit(r.Context(), c.Response().Header(), key); err != nil {
+			return err
+		}
 		for _, scope := range op.scopes {
 			if !slices.Contains(key.Scopes, scope) {
 				return lacksScope(op.scopes, key.Scopes)

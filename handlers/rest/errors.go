@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -26,6 +27,7 @@ type refusal struct {
 	status        int
 	code, message string
 	details       *details
+	retryAfter    int64 // seconds; zero: not said
 }
 
 // Error says why the request was refused.
@@ -47,6 +49,7 @@ type problem struct {
 	Instance string   `json:"instance,omitempty"`
 	Code     string   `json:"code"`
 	Message  string   `json:"message"`
+	Retry    int64    `json:"retry_after,omitempty"`
 	Details  *details `json:"details,omitempty"`
 }
 
@@ -96,10 +99,12 @@ func (s *Server) refuse(c echo.Context, err error) {
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
 	case http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, "1")
+	case http.StatusTooManyRequests:
+		header.Set(echo.HeaderRetryAfter, strconv.FormatInt(r.retryAfter, 10))
 	}
 	p := problem{
 		Type: "about:blank", Title: http.StatusText(r.status), Status: r.status, Detail: r.message,
-		Code: r.code, Message: r.message, Details: r.details,
+		Code: r.code, Message: r.message, Retry: r.retryAfter, Details: r.details,
 	}
 	if id := header.Get(echo.HeaderXRequestID); id != "" {
 		p.Instance = "urn:request:" + id

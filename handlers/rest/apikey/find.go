@@ -43,27 +43,36 @@ func (k *Keys) Find(ctx context.Context, text string) (Key, error) {
 // look asks the database. Callers who ask for the same key at the same time share one query.
 func (k *Keys) look(ctx context.Context, hash [32]byte) (answer, error) {
 	const query = `SELECT ` + columns + ` FROM api_keys WHERE hash = $1`
-	ch := k.found.group.DoChan(string(hash[:]), func() (any, error) {
+	return shared(ctx, &k.found.group, string(hash[:]), "find key", func(ctx context.Context) (answer, error) {
 		asked := k.now()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // others wait for it, too
-		defer cancel()
 		rows, _ := k.pool.Query(ctx, query, hash[:]) // CollectExactlyOneRow reports the error
 		key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return nil, fmt.Errorf("find key: %w", err)
+			return answer{}, err
 		}
 		a := answer{key: key, exists: err == nil, asked: asked}
 		k.found.store(hash, a)
 		return a, nil
 	})
+}
+
+// shared returns what ask returns to one of those who ask for the same thing at the same time.
+// An error says what was tried.
+func shared[T any](ctx context.Context, group *singleflight.Group, key, tried string, ask func(context.Context) (T, error)) (T, error) {
+	ch := group.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // others wait for it, too
+		defer cancel()
+		return ask(ctx)
+	})
+	var none T
 	select {
 	case r := <-ch:
 		if r.Err != nil {
-			return answer{}, r.Err
+			return none, fmt.Errorf("%s: %w", tried, r.Err)
 		}
-		return r.Val.(answer), nil
+		return r.Val.(T), nil
 	case <-ctx.Done():
-		return answer{}, fmt.Errorf("find key: %w", ctx.Err())
+		return none, fmt.Errorf("%s: %w", tried, ctx.Err())
 	}
 }
 

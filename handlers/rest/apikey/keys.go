@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,13 +29,18 @@ var ErrUnknown = errors.New("there is no such active key")
 
 // Keys keeps organisations and their keys in a database. It is safe for concurrent use.
 type Keys struct {
-	pool  *pgxpool.Pool
-	now   func() time.Time
-	found cache
+	pool    *pgxpool.Pool
+	now     func() time.Time
+	found   cache
+	windows windows
 }
 
 // New returns the keys in pool's database.
-func New(pool *pgxpool.Pool) *Keys { return &Keys{pool: pool, now: time.Now} }
+func New(pool *pgxpool.Pool) *Keys { return NewWithClock(pool, time.Now) }
+
+// NewWithClock returns the keys in pool's database, and now tells the time: by it keys expire,
+// answers of the database grow old, and windows end.
+func NewWithClock(pool *pgxpool.Pool, now func() time.Time) *Keys { return &Keys{pool: pool, now: now} }
 
 // An Organisation owns deliveries and keys.
 type Organisation struct {
@@ -84,6 +90,8 @@ type Key struct {
 	Name         string                `db:"name"`
 	Hint         string                `db:"hint"` // its first and last characters
 	Scopes       []Scope               `db:"scopes"`
+	Tier         Tier                  `db:"tier"`
+	LimitPerHour *int64                `db:"limit_per_hour"` // of its own; see Limit
 	CreatedAt    time.Time             `db:"created_at"`
 	ExpiresAt    *time.Time            `db:"expires_at"`
 	RevokedAt    *time.Time            `db:"revoked_at"`
@@ -94,7 +102,7 @@ func (k Key) Active(now time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }
 
-const columns = `id, organisation_id, name, hint, scopes, created_at, expires_at, revoked_at`
+const columns = `id, organisation_id, name, hint, scopes, tier, limit_per_hour, created_at, expires_at, revoked_at`
 
 // NewKey says which key to create.
 type NewKey struct {
@@ -106,6 +114,13 @@ type NewKey struct {
 
 	// Scopes are what the key may do. Each must be known.
 	Scopes []Scope
+
+	// Tier says how many requests an hour the key has. Default: [Enterprise].
+	Tier Tier
+
+	// LimitPerHour is how many requests an hour a key of the tier Enterprise has. Nil: any
+	// number. Other tiers have theirs.
+	LimitPerHour *int64
 
 	// ExpiresAt is when the key ends. Nil: never.
 	ExpiresAt *time.Time
@@ -121,16 +136,21 @@ type NewKey struct {
 // Create adds a key and returns it with its text, which cannot be had later.
 func (k *Keys) Create(ctx context.Context, n NewKey) (Key, string, error) {
 	const query = `
-		INSERT INTO api_keys (id, organisation_id, name, hash, hint, scopes, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		INSERT INTO api_keys (id, organisation_id, name, hash, hint, scopes, tier, limit_per_hour, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (hash) DO UPDATE
-		SET name = excluded.name, scopes = excluded.scopes, expires_at = excluded.expires_at, revoked_at = NULL
+		SET name = excluded.name, scopes = excluded.scopes, tier = excluded.tier, limit_per_hour = excluded.limit_per_hour,
+			expires_at = excluded.expires_at, revoked_at = NULL
 		WHERE api_keys.organisation_id = excluded.organisation_id
 		RETURNING ` + columns
 	for _, s := range n.Scopes {
 		if !s.Known() {
 			return Key{}, "", fmt.Errorf("create key: there is no scope %q", s)
 		}
+	}
+	tier := cmp.Or(n.Tier, Enterprise)
+	if err := tier.check(n.LimitPerHour); err != nil {
+		return Key{}, "", fmt.Errorf("create key: %w", err)
 	}
 	text := n.Text
 	if text == "" {
@@ -141,7 +161,8 @@ func (k *Keys) Create(ctx context.Context, n NewKey) (Key, string, error) {
 	}
 	sum := sha256.Sum256([]byte(text))
 	scopes := append([]Scope{}, n.Scopes...) // never null
-	rows, _ := k.pool.Query(ctx, query, domain.NewKeyID(), n.Organisation, n.Name, sum[:], hint(text), scopes, n.ExpiresAt)
+	rows, _ := k.pool.Query(ctx, query,      // CollectExactlyOneRow reports the error
+		domain.NewKeyID(), n.Organisation, n.Name, sum[:], hint(text), scopes, tier, n.LimitPerHour, n.ExpiresAt)
 	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
 	const noParent = "23503"
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == noParent {
