@@ -18,11 +18,29 @@ type SigningSecretRotated struct {
 	FormerEnds    *time.Time    `json:"former_signing_ends,omitempty"`
 }
 
+// DestinationTested records a webhook that was sent for the sake of a test. It is of no company
+// and was not tried again.
+type DestinationTested struct {
+	Test            TestID            `json:"test"`
+	Delivery        DeliveryID        `json:"delivery"`
+	Destination     DestinationID     `json:"destination"`
+	StartedAt       time.Time         `json:"started_at"`
+	Microseconds    int64             `json:"duration_us"`
+	Status          int               `json:"status,omitempty"` // 0: no answer
+	ResponseHeaders map[string]string `json:"response_headers,omitempty"`
+	ResponseBody    string            `json:"response_body,omitempty"` // its first KiB
+	Error           string            `json:"error,omitempty"`         // why it failed; empty: it succeeded
+}
+
 // EventType returns the event's name in storage.
 func (DestinationEnabled) EventType() string { return "destination.enabled" }
 
 // EventType returns the event's name in storage.
 func (SigningSecretRotated) EventType() string { return "destination.secret_rotated" }
 
+// EventType returns the event's name in storage.
+func (DestinationTested) EventType() string { return "destination.tested" }
+
 func (DestinationEnabled) event()   {}
 func (SigningSecretRotated) event() {}
+func (DestinationTested) event()    {}

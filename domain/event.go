@@ -24,6 +24,7 @@ func Events() []Event {
 		DestinationDisabled{},
 		DestinationEnabled{},
 		SigningSecretRotated{},
+		DestinationTested{},
 		CompanyQualified{},
 		AttemptSucceeded{},
 		AttemptFailed{},

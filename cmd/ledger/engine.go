@@ -77,6 +77,7 @@ type engine struct {
 	log       *slog.Logger
 
 	store     *eventstore.Store
+	sender    *webhooks.Sender
 	followers []*follower.Follower
 	metrics   *prometheus.Registry
 }
@@ -92,6 +93,7 @@ const (
 // that one could not start, or had to give up.
 func (e *engine) run(ctx context.Context) error {
 	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
+	e.sender = webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion())
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
 
@@ -134,6 +136,7 @@ func (e *engine) run(ctx context.Context) error {
 func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.key),
+		Tester:   webhooks.NewTester(e.store, vault.New(e.pool, e.key), e.sender),
 		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
@@ -163,8 +166,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	if attempt {
 		told, err := webhooks.Add(ctx, router, webhooks.Config{
 			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.key), Log: e.log,
-			Sender:  webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion()),
-			Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
+			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
 			Grace: attemptGrace, Observe: e.observe,
 		})
 		if err != nil {

@@ -63,6 +63,12 @@ func TestProcessesOfDifferentRolesDeliverTogether(t *testing.T) {
 	api.awaitCount(t, delivery, "delivered", 1)
 	require.Len(t, r.got(), 1)
 
+	destinations := "/api/v1/deliveries/" + delivery + "/destinations"
+	list := api.must(t, http.StatusOK, http.MethodGet, destinations, "")["items"].([]any)
+	one := destinations + "/" + list[0].(map[string]any)["id"].(string)
+	require.Equal(t, true, api.must(t, http.StatusOK, http.MethodPost, one+"/test", "")["success"], "a test needs no other process")
+	require.Contains(t, r.got()[1].body, `"event":"delivery.test"`)
+
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		require.Equal(t, http.StatusOK, work.status(t.Context(), path), path)
 		require.Equal(t, http.StatusOK, api.status(t.Context(), path), path)

@@ -411,6 +411,29 @@ type DestinationPage struct {
 // DestinationStatus A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 type DestinationStatus string
 
+// DestinationTest Example: {"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","duration_ms":48.2,"error":"the destination answered 401 Unauthorized","id":"tst_06h0ha9t4ntpq0z7b3m5k8x2ya","response_body":"who are you?","response_headers":{"Content-Type":"text/plain"},"started_at":"2025-11-30T12:00:00.123456Z","status":401,"success":false}
+type DestinationTest struct {
+	DestinationID string  `json:"destination_id"`
+	DurationMs    float64 `json:"duration_ms"`
+
+	// Error Why it failed.
+	Error *string `json:"error,omitempty"`
+
+	// ID The webhook-id.
+	ID string `json:"id"`
+
+	// ResponseBody Its first KiB.
+	ResponseBody    *string            `json:"response_body,omitempty"`
+	ResponseHeaders *map[string]string `json:"response_headers,omitempty"`
+	StartedAt       time.Time          `json:"started_at"`
+
+	// Status Absent when there was no answer.
+	Status *int `json:"status,omitempty"`
+
+	// Success The destination answered 2xx.
+	Success bool `json:"success"`
+}
+
 // DestinationType Pushed to a URL, or pulled only.
 type DestinationType string
 
@@ -813,6 +836,12 @@ type RotateSecretParams struct {
 	// IfMatch Entity tags that the caller has seen, or `*`. When the thing has another one by now the answer is 412 and nothing is done. What is shown of a delivery's dispatches is not looked at.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// TestDestinationParams defines parameters for TestDestination.
+type TestDestinationParams struct {
 	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
@@ -1307,6 +1336,9 @@ type ServerInterface interface {
 	// RotateSecret Gives a destination another signing secret
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/rotate-secret)
 	RotateSecret(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params RotateSecretParams) error
+	// TestDestination Sends a destination a webhook now, to see that it works
+	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test)
+	TestDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params TestDestinationParams) error
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx echo.Context, deliveryID FeedID, params QualifyCompaniesParams) error
@@ -2023,6 +2055,50 @@ func (w *ServerInterfaceWrapper) RotateSecret(ctx echo.Context) error {
 	return err
 }
 
+// TestDestination converts echo context to params.
+func (w *ServerInterfaceWrapper) TestDestination(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// ------------- Path parameter "destination_id" -------------
+	var destinationID DestinationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "destination_id", ctx.Param("destination_id"), &destinationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestDestinationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestDestination(ctx, deliveryID, destinationID, params)
+	return err
+}
+
 // QualifyCompanies converts echo context to params.
 func (w *ServerInterfaceWrapper) QualifyCompanies(ctx echo.Context) error {
 	var err error
@@ -2159,6 +2235,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.DeleteDestination, options.OperationMiddlewares["deleteDestination"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.ReadDestination, options.OperationMiddlewares["readDestination"]...)
 	router.PUT(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.UpdateDestination, options.OperationMiddlewares["updateDestination"]...)
+	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/test", wrapper.TestDestination, options.OperationMiddlewares["testDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/enable", wrapper.EnableDestination, options.OperationMiddlewares["enableDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/rotate-secret", wrapper.RotateSecret, options.OperationMiddlewares["rotateSecret"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/qualifications", wrapper.QualifyCompanies, options.OperationMiddlewares["qualifyCompanies"]...)
@@ -7236,6 +7313,160 @@ func (response RotateSecret503ApplicationProblemPlusJSONResponse) VisitRotateSec
 	return err
 }
 
+type TestDestinationRequestObject struct {
+	DeliveryID    DeliveryID    `json:"delivery_id"`
+	DestinationID DestinationID `json:"destination_id"`
+	Params        TestDestinationParams
+}
+
+type TestDestinationResponseObject interface {
+	VisitTestDestinationResponse(w http.ResponseWriter) error
+}
+
+type TestDestination200ResponseHeaders struct {
+	LedgerPosition *int64
+	XRequestID     *string
+}
+
+type TestDestination200JSONResponse struct {
+	Body    DestinationTest
+	Headers TestDestination200ResponseHeaders
+}
+
+func (response TestDestination200JSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination401ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination403ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination404ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination409ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination500ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestDestination503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response TestDestination503ApplicationProblemPlusJSONResponse) VisitTestDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type QualifyCompaniesRequestObject struct {
 	DeliveryID FeedID `json:"delivery_id"`
 	Params     QualifyCompaniesParams
@@ -7949,6 +8180,9 @@ type StrictServerInterface interface {
 	// RotateSecret Gives a destination another signing secret
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/rotate-secret)
 	RotateSecret(ctx context.Context, request RotateSecretRequestObject) (RotateSecretResponseObject, error)
+	// TestDestination Sends a destination a webhook now, to see that it works
+	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test)
+	TestDestination(ctx context.Context, request TestDestinationRequestObject) (TestDestinationResponseObject, error)
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx context.Context, request QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error)
@@ -8447,6 +8681,33 @@ func (sh *strictHandler) RotateSecret(ctx echo.Context, deliveryID DeliveryID, d
 		return err
 	} else if validResponse, ok := response.(RotateSecretResponseObject); ok {
 		return validResponse.VisitRotateSecretResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestDestination operation middleware
+func (sh *strictHandler) TestDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params TestDestinationParams) error {
+	var request TestDestinationRequestObject
+
+	request.DeliveryID = deliveryID
+	request.DestinationID = destinationID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestDestination(ctx.Request().Context(), request.(TestDestinationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestDestination")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestDestinationResponseObject); ok {
+		return validResponse.VisitTestDestinationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -25,6 +25,13 @@ type Vault interface {
 	Put(ctx context.Context, id, secret string) error
 }
 
+// A Tester sends destinations a webhook by which their owners see that they work.
+type Tester interface {
+	// Test sends d, of that delivery, one webhook, and records what came of it: a failure too. It
+	// takes as long as the destination's time-out at most.
+	Test(ctx context.Context, delivery domain.DeliveryID, d domain.Destination) (domain.DestinationTested, eventstore.Commit, error)
+}
+
 // Config says what a server stands on.
 type Config struct {
 	// Store is the log that commands go to. Required.
@@ -41,6 +48,9 @@ type Config struct {
 	// Vault gets the secrets of destinations: auth tokens as they are, signing secrets
 	// with their prefix whsec_. Required.
 	Vault Vault
+
+	// Tester makes the tests of destinations. Required.
+	Tester Tester
 
 	// CheckURL refuses addresses that webhooks must not go to. Its error is shown to the
 	// caller as the fault of the field url. Default: every address is accepted.
@@ -89,8 +99,8 @@ type Server struct {
 
 // New returns a server. It fails when cfg lacks what is required.
 func New(ctx context.Context, cfg Config) (*Server, error) {
-	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil {
-		return nil, errors.New("make server: Store, Views, Keys and Vault are required")
+	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil {
+		return nil, errors.New("make server: Store, Views, Keys, Vault and Tester are required")
 	}
 	if cfg.CheckURL == nil {
 		cfg.CheckURL = func(string) error { return nil }

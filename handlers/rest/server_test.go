@@ -28,7 +28,7 @@ func TestServeLetsRequestsUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	c, f := setup(t)
 	id := c.createDelivery(t, sampleDelivery)
-	server, err := rest.New(t.Context(), rest.Config{Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault})
+	server, err := rest.New(t.Context(), rest.Config{Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f}})
 	require.NoError(t, err)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

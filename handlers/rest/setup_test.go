@@ -60,6 +60,21 @@ func (v *memoryVault) Put(_ context.Context, id, secret string) error {
 	return nil
 }
 
+// testers stand in for the sender of webhooks, which this package does not know: each test is
+// answered as if the destination had refused it.
+type testers struct{ *fixtures }
+
+// Test records a test of d.
+func (f testers) Test(ctx context.Context, delivery domain.DeliveryID, d domain.Destination) (domain.DestinationTested, eventstore.Commit, error) {
+	tested := domain.DestinationTested{
+		Test: domain.NewTestID(), Delivery: delivery, Destination: d.ID, StartedAt: time.Now().UTC().Truncate(time.Microsecond),
+		Microseconds: 48_211, Status: http.StatusUnauthorized, ResponseHeaders: map[string]string{"X-Why": "token"},
+		ResponseBody: "who are you?", Error: "the destination answered 401 Unauthorized",
+	}
+	o, err := eventstore.Execute(ctx, f.store, domain.RecordTest(tested))
+	return tested, o.Commit, err
+}
+
 // lockedBuffer is a log that can be read while it is written.
 type lockedBuffer struct {
 	mu sync.Mutex
@@ -104,7 +119,7 @@ func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
 func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
 	tb.Helper()
 	cfg := rest.Config{
-		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault,
+		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
 		Log: slog.New(slog.NewJSONHandler(f.log, nil)),
 	}
 	for _, a := range adjust {

@@ -88,20 +88,29 @@ func (e *endpoints) read(ctx context.Context, id domain.DestinationID) (ep endpo
 	if err := json.Unmarshal(config, &ep.Destination); err != nil {
 		return ep, fmt.Errorf("read destination %s: %w", id, err)
 	}
-	if ep.AuthSecret != "" {
-		if ep.authToken, err = e.vault.Open(ctx, string(ep.AuthSecret)); err != nil {
-			return ep, err
-		}
-	}
-	ep.signing, err = e.signing(ctx, ep.Destination)
+	version := ep.version
+	ep, err = open(ctx, e.vault, ep.Destination, e.now())
+	ep.version = version
 	return ep, err
 }
 
-// signing returns the keys that sign what d is sent, now or until they end.
-func (e *endpoints) signing(ctx context.Context, d domain.Destination) ([]signingKey, error) {
+// open returns the endpoint of a destination, with the secrets that it needs from now on.
+func open(ctx context.Context, vault Vault, d domain.Destination, now time.Time) (ep endpoint, err error) {
+	ep.Destination = d
+	if d.AuthSecret != "" {
+		if ep.authToken, err = vault.Open(ctx, string(d.AuthSecret)); err != nil {
+			return ep, err
+		}
+	}
+	ep.signing, err = openSigning(ctx, vault, d, now)
+	return ep, err
+}
+
+// openSigning returns the keys that sign what d is sent, now or until they end.
+func openSigning(ctx context.Context, vault Vault, d domain.Destination, now time.Time) ([]signingKey, error) {
 	var keys []signingKey
 	add := func(id domain.SecretID, ends time.Time) error {
-		secret, err := e.vault.Open(ctx, string(id))
+		secret, err := vault.Open(ctx, string(id))
 		if err != nil {
 			return err
 		}
@@ -117,7 +126,7 @@ func (e *endpoints) signing(ctx context.Context, d domain.Destination) ([]signin
 			return nil, err
 		}
 	}
-	if d.FormerEnds != nil && e.now().Before(*d.FormerEnds) {
+	if d.FormerEnds != nil && now.Before(*d.FormerEnds) {
 		return keys, add(d.FormerSecret, *d.FormerEnds)
 	}
 	return keys, nil

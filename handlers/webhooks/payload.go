@@ -29,13 +29,18 @@ type payloadData struct {
 // newBody returns the body of a hand-over's webhook. It is a function of the event and its
 // time alone, so every attempt sends the same bytes.
 func newBody(e domain.CompanyQualified, recordedAt time.Time) ([]byte, error) {
+	return newPayload("delivery.company_qualified", e, recordedAt)
+}
+
+// newPayload returns the body of a webhook that tells of event.
+func newPayload(event string, e domain.CompanyQualified, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // "Revenue > $10M" stays as it is
 	err := enc.Encode(payload{
-		Event:         "delivery.company_qualified",
+		Event:         event,
 		HandOver:      e.HandOver,
-		Timestamp:     recordedAt.UTC().Format("2006-01-02T15:04:05Z"),
+		Timestamp:     at.UTC().Format("2006-01-02T15:04:05Z"),
 		Configuration: e.Delivery,
 		Data: payloadData{
 			Company: e.Company, Prospects: e.Prospects, Score: e.Score, MatchReasons: e.MatchReasons,

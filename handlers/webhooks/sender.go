@@ -68,7 +68,7 @@ type request struct {
 	dispatch domain.DispatchID
 	handOver domain.HandOverID
 	attempt  int
-	sequence int64
+	sequence int64 // 0: of a test, which counts in no sequence
 	body     []byte
 }
 
@@ -145,7 +145,9 @@ func (s *Sender) newRequest(ctx context.Context, ep endpoint, r request, now tim
 		h.Set("Webhook-Signature", signed)
 	}
 	h.Set("Ledger-Attempt", strconv.Itoa(r.attempt))
-	h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))
+	if r.sequence > 0 {
+		h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))
+	}
 	h.Set("Traceparent", traceparent(r))
 	if ep.AuthType == domain.AuthBearer {
 		h.Set("Authorization", "Bearer "+ep.authToken)
