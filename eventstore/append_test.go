@@ -296,41 +296,6 @@ func TestACallerThatLeavesIsToldThatTheOutcomeIsUnknown(t *testing.T) {
 	require.Len(t, checkLog(t, pool), 1)
 }
 
-func TestACommitIsAcknowledgedThoughTheNextGroupMustWait(t *testing.T) {
-	t.Parallel()
-	pool := testdb.New(t)
-	store := newStore(pool)
-	release := holdLog(t, pool)
-	soon, cancel := context.WithTimeout(t.Context(), 5*time.Second) // half the time after which the next group gives up
-	defer cancel()
-	first, second := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := store.Append(soon, note("a", 0, "one"))
-		first <- err
-	}()
-	requireWaiting(t, pool, 1)
-	other, err := pool.Begin(t.Context()) // another process, whose turn comes between the two groups
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = other.Rollback(context.WithoutCancel(t.Context())) })
-	held := make(chan error, 1)
-	go func() {
-		_, err := other.Exec(t.Context(), lockLog)
-		held <- err
-	}()
-	requireWaiting(t, pool, 2)
-	go func() {
-		_, err := store.Append(within(t), note("b", 0, "two"))
-		second <- err
-	}()
-	release()
-	require.NoError(t, <-first)
-	require.NoError(t, <-held)
-	require.Empty(t, second)
-	require.NoError(t, other.Commit(t.Context()))
-	require.NoError(t, <-second)
-	require.Equal(t, []string{"one", "two"}, texts(t, checkLog(t, pool)))
-}
-
 // requireWaiting returns once n wait for the log's lock.
 func requireWaiting(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()

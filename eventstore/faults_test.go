@@ -132,6 +132,45 @@ func TestACommitWhoseAnswerIsLostIsAcknowledgedOnce(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, texts(t, checkLog(t, pool)))
 }
 
+func TestACommitIsAcknowledgedThoughTheNextGroupMustWait(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	direct := newPool(t, url)
+	p, pool := newProxy(t, url)
+	var committed atomic.Bool
+	resumed := make(chan struct{})
+	resume := sync.OnceFunc(func() { close(resumed) })
+	t.Cleanup(resume)
+	p.pass = func(_ int, toServer bool, piece []byte) int {
+		if !toServer && bytes.Contains(piece, []byte("COMMIT\x00")) {
+			committed.Store(true)
+		} else if toServer && committed.Load() {
+			<-resumed // what the next group asks for
+		}
+		return len(piece)
+	}
+	store := newStore(pool)
+	release := holdLog(t, direct)
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Second) // half the time after which the next group gives up
+	defer cancel()
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := store.Append(soon, note("a", 0, "one"))
+		first <- err
+	}()
+	requireWaiting(t, direct, 1)
+	go func() {
+		_, err := store.Append(within(t), note("b", 0, "two"))
+		second <- err
+	}()
+	release()
+	require.NoError(t, <-first)
+	require.Empty(t, second)
+	resume()
+	require.NoError(t, <-second)
+	require.Equal(t, []string{"one", "two"}, texts(t, checkLog(t, direct)))
+}
+
 func TestWhereverTheConnectionIsCutAnAppendSucceedsOnce(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
