@@ -23,6 +23,7 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 	"github.com/openprospect/delivery-ledger/projections"
 )
@@ -137,7 +138,8 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.key),
 		Tester:   webhooks.NewTester(e.store, vault.New(e.pool, e.key), e.sender),
-		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
+		Idempotency: idempotency.New(e.pool, vault.New(e.pool, e.key)),
+		CheckURL:    webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }

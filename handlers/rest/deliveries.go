@@ -39,7 +39,7 @@ func (s *Server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObje
 
 // CreateDelivery opens a delivery.
 func (s *Server) CreateDelivery(ctx context.Context, r CreateDeliveryRequestObject) (CreateDeliveryResponseObject, error) {
-	cmd := createDelivery(organisation(ctx), *r.Body)
+	cmd := createDelivery(seed(ctx), organisation(ctx), *r.Body)
 	o, err := s.execute(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -54,15 +54,15 @@ func (s *Server) CreateDelivery(ctx context.Context, r CreateDeliveryRequestObje
 }
 
 // createDelivery returns the command that a body asks for.
-func createDelivery(org domain.OrganisationID, b NewDelivery) domain.CreateDelivery {
+func createDelivery(seed *domain.Seed, org domain.OrganisationID, b NewDelivery) domain.CreateDelivery {
 	cmd := domain.CreateDelivery{
-		ID: domain.NewDeliveryID(), Organisation: org, Name: b.Name,
+		ID: seed.DeliveryID(), Organisation: org, Name: b.Name,
 		Status: domain.DeliveryStatus(value(b.Status)), Schedule: domain.Schedule(value(b.Schedule)),
 	}
 	if b.ProspectSearchID != nil {
 		cmd.Search = domain.SearchID(*b.ProspectSearchID)
 	} else {
-		cmd.Search = domain.NewSearchID()
+		cmd.Search = seed.SearchID()
 	}
 	return cmd
 }
@@ -189,7 +189,7 @@ func (s *Server) checks() map[string]func(object map[string]any) error {
 			if err := runtime.BindJSONValue(object, &b); err != nil {
 				return err
 			}
-			_, err := createDelivery("", b).Decide(domain.Delivery{}, time.Time{})
+			_, err := createDelivery(nil, "", b).Decide(domain.Delivery{}, time.Time{})
 			return err
 		},
 		"createDestination": func(object map[string]any) error {
@@ -197,7 +197,7 @@ func (s *Server) checks() map[string]func(object map[string]any) error {
 			if err := runtime.BindJSONValue(object, &b); err != nil {
 				return err
 			}
-			_, err := s.createDestination("", "", b)
+			_, err := s.createDestination(nil, "", "", b)
 			return err
 		},
 	}

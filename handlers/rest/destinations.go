@@ -58,7 +58,7 @@ func (s *Server) CreateDestination(ctx context.Context, r CreateDestinationReque
 	if err := s.mustExist(ctx, org, id); err != nil {
 		return nil, err
 	}
-	add, err := s.createDestination(org, id, *r.Body)
+	add, err := s.createDestination(seed(ctx), org, id, *r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +101,9 @@ type addition struct {
 }
 
 // createDestination returns what a body asks for, or all that is wrong with it.
-func (s *Server) createDestination(org domain.OrganisationID, delivery domain.DeliveryID, b NewDestination) (addition, error) {
+func (s *Server) createDestination(seed *domain.Seed, org domain.OrganisationID, delivery domain.DeliveryID, b NewDestination) (addition, error) {
 	add := addition{secrets: secrets{}}
-	dst := settings(domain.Destination{ID: domain.NewDestinationID(), Type: domain.DestinationType(b.Type)}, DestinationChange{
+	dst := settings(domain.Destination{ID: seed.DestinationID(), Type: domain.DestinationType(b.Type)}, DestinationChange{
 		URL: b.URL, Name: b.Name, AuthType: b.AuthType, Headers: b.Headers,
 		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RetrySchedule: b.RetrySchedule,
 	})
@@ -113,7 +113,7 @@ func (s *Server) createDestination(org domain.OrganisationID, delivery domain.De
 	if b.SigningSecret != nil {
 		dst.SigningSecret = add.secrets.add(*b.SigningSecret)
 	} else if dst.Type == domain.Webhook {
-		add.made = newSigningSecret()
+		add.made = newSigningSecret(seed)
 		dst.SigningSecret = add.secrets.add(add.made)
 	}
 	add.cmd = domain.AddDestination{Delivery: delivery, Organisation: org, Destination: dst}

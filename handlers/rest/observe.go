@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 )
 
@@ -22,6 +23,7 @@ type request struct {
 	id            string
 	key           apikey.Key // zero until it is authenticated
 	preconditions preconditions
+	seed          *domain.Seed // nil unless it is made under an Idempotency-Key
 }
 
 // requestKey is the context key of a request.

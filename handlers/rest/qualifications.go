@@ -223,6 +223,9 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 			ID: domain.NewHandOverID(), Delivery: t.State, CompanyID: j.item.company, Qualification: j.item.qualification,
 		}
 		plans[i].Guard = eventstore.Guard{Stream: t.stream, Version: t.Version}
+		if seed := seed(ctx); seed != nil { // the same however often a changed delivery makes it be planned
+			plans[i].ID = eventstore.NewAppendID(seed.Secret, t.stream, uint64(j.item.index))
+		}
 	}
 	for i, o := range eventstore.ExecuteEach(ctx, h.cfg.Store, plans) {
 		j := jobs[i]

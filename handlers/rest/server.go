@@ -16,6 +16,7 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 
 	// Tester makes the tests of destinations. Required.
 	Tester Tester
+
+	// Idempotency keeps the answers to requests that may be repeated. Required.
+	Idempotency *idempotency.Keys
 
 	// CheckURL refuses addresses that webhooks must not go to. Its error is shown to the
 	// caller as the fault of the field url. Default: every address is accepted.
@@ -99,8 +103,8 @@ type Server struct {
 
 // New returns a server. It fails when cfg lacks what is required.
 func New(ctx context.Context, cfg Config) (*Server, error) {
-	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil {
-		return nil, errors.New("make server: Store, Views, Keys, Vault and Tester are required")
+	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil || cfg.Idempotency == nil {
+		return nil, errors.New("make server: Store, Views, Keys, Vault, Tester and Idempotency are required")
 	}
 	if cfg.CheckURL == nil {
 		cfg.CheckURL = func(string) error { return nil }
@@ -137,7 +141,7 @@ func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.JSONSerializer = bodies{}
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.refuse(c, err) }
-	e.Use(s.observe, s.recover, s.compress, s.revalidate, s.authenticate, s.validate)
+	e.Use(s.observe, s.recover, s.compress, s.revalidate, s.authenticate, s.repeat, s.validate)
 	r := router{e}
 	s.addStatus(r)
 	if !s.cfg.StatusOnly {

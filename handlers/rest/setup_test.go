@@ -22,8 +22,10 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
@@ -120,7 +122,8 @@ func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.
 	tb.Helper()
 	cfg := rest.Config{
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
-		Log: slog.New(slog.NewJSONHandler(f.log, nil)),
+		Idempotency: idempotency.New(f.pool, newSealer(f.pool)),
+		Log:         slog.New(slog.NewJSONHandler(f.log, nil)),
 	}
 	for _, a := range adjust {
 		a(&cfg)
@@ -130,6 +133,18 @@ func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.
 	listening := httptest.NewServer(server)
 	tb.Cleanup(listening.Close)
 	return listening
+}
+
+// sealingKey is that of all test servers.
+var sealingKey = sync.OnceValue(vault.NewKeyText)
+
+// newSealer returns what seals the answers that are kept in pool's database.
+func newSealer(pool *pgxpool.Pool) idempotency.Sealer {
+	key, err := vault.ParseKey(sealingKey())
+	if err != nil {
+		panic(err)
+	}
+	return vault.New(pool, key)
 }
 
 // client returns a client of org whose key has those scopes.

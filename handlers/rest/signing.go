@@ -12,11 +12,15 @@ import (
 // signingPrefix begins a signing secret (Standard Webhooks).
 const signingPrefix = "whsec_"
 
-// newSigningSecret returns a fresh signing secret.
-func newSigningSecret() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return signingPrefix + base64.StdEncoding.EncodeToString(b[:])
+// newSigningSecret returns a fresh signing secret, or that of seed.
+func newSigningSecret(seed *domain.Seed) string {
+	b := make([]byte, 32)
+	if seed != nil {
+		b = seed.Bytes(signingPrefix)
+	} else {
+		_, _ = rand.Read(b) // never fails
+	}
+	return signingPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
 // RotateSecret gives a destination another signing secret.
@@ -28,7 +32,7 @@ func (s *Server) RotateSecret(ctx context.Context, r RotateSecretRequestObject) 
 	var made string
 	given := b.SigningSecret
 	if given == nil {
-		made = newSigningSecret()
+		made = newSigningSecret(seed(ctx))
 		given = &made
 	}
 	kept := secrets{}
