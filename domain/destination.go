@@ -19,15 +19,6 @@ const (
 	API     DestinationType = "api"     // pulled; nothing is dispatched
 )
 
-// An AuthType says how an attempt tells the destination who is calling.
-type AuthType string
-
-// The types of authentication.
-const (
-	AuthNone   AuthType = "none"
-	AuthBearer AuthType = "bearer" // Authorization: Bearer and the auth token
-)
-
 // Limits of a destination's settings.
 const (
 	DefaultTimeout = 15 // seconds
@@ -36,6 +27,8 @@ const (
 	maxHeaders     = 20
 	maxHeaderValue = 1024
 	maxInFlight    = 1000
+	minRateLimit   = 0.01 // requests in a second
+	maxRateLimit   = 10_000
 	maxRetries     = 20
 	maxRetryWait   = 24 * time.Hour
 )
@@ -47,15 +40,21 @@ type Destination struct {
 	Name           string            `json:"name,omitempty"`
 	URL            string            `json:"url,omitempty"`
 	AuthType       AuthType          `json:"auth_type,omitempty"`
-	AuthSecret     SecretID          `json:"auth_secret,omitempty"`
+	AuthSecret     SecretID          `json:"auth_secret,omitempty"` // see [AuthType.SecretField]
+	Username       string            `json:"username,omitempty"`    // of basic
+	HeaderName     string            `json:"header_name,omitempty"` // of header
+	TokenURL       string            `json:"token_url,omitempty"`   // of oauth2, like the next two
+	ClientID       string            `json:"client_id,omitempty"`
+	Scope          string            `json:"scope,omitempty"`
 	SigningSecret  SecretID          `json:"signing_secret,omitempty"`
 	FormerSecret   SecretID          `json:"former_signing_secret,omitempty"` // signs too, until FormerEnds
 	FormerEnds     *time.Time        `json:"former_signing_ends,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"` // sent along; not secret
 	TimeoutSeconds int               `json:"timeout_seconds,omitempty"`
-	MaxInFlight    int               `json:"max_in_flight,omitempty"`  // 0: a fair share
-	RetrySchedule  RetrySchedule     `json:"retry_schedule,omitempty"` // empty: the ledger's
-	DisabledReason string            `json:"-"`                        // of the state, not of an event
+	MaxInFlight    int               `json:"max_in_flight,omitempty"`         // 0: a fair share
+	RateLimit      float64           `json:"rate_limit_per_second,omitempty"` // 0: none
+	RetrySchedule  RetrySchedule     `json:"retry_schedule,omitempty"`        // empty: the ledger's
+	DisabledReason string            `json:"-"`                               // of the state, not of an event
 }
 
 // Retries returns the destination's schedule, or fallback when it has none of its own.
@@ -230,6 +229,7 @@ func (d Destination) normal() Destination {
 		headers[name] = value
 	}
 	d.Headers = headers
+	d.HeaderName = textproto.CanonicalMIMEHeaderKey(d.HeaderName)
 	return d
 }
 
@@ -249,6 +249,9 @@ func (f *faults) checkDestination(d Destination) {
 		if d.MaxInFlight < 0 || d.MaxInFlight > maxInFlight {
 			f.add("max_in_flight", d.MaxInFlight, "must be from 1 to %d", maxInFlight)
 		}
+		if d.RateLimit != 0 && !(d.RateLimit >= minRateLimit && d.RateLimit <= maxRateLimit) {
+			f.add("rate_limit_per_second", d.RateLimit, "must be from %g to %d", minRateLimit, maxRateLimit)
+		}
 		f.checkRetries(d.RetrySchedule)
 	default:
 		f.add("type", d.Type, "must be webhook or api")
@@ -262,6 +265,11 @@ func (f *faults) checkPullOnly(d Destination) {
 	}
 	if d.AuthType != "" && d.AuthType != AuthNone || d.AuthSecret != "" {
 		f.add("auth_type", d.AuthType, "an api destination is pulled and has no authentication of its own")
+	}
+	for _, s := range d.authSettings() {
+		if s.value != "" {
+			f.add(s.field, nil, "an api destination is pulled and has no authentication of its own")
+		}
 	}
 }
 
@@ -279,22 +287,6 @@ func (f *faults) checkURL(field, raw string) {
 		f.add(field, nil, "must not contain a user or password: use auth_type")
 	case u.Fragment != "":
 		f.add(field, nil, "must not contain a fragment")
-	}
-}
-
-// checkAuth notes where the type of authentication and its secret do not agree.
-func (f *faults) checkAuth(d Destination) {
-	switch d.AuthType {
-	case AuthNone:
-		if d.AuthSecret != "" {
-			f.add("auth_token", nil, "is given, but auth_type is none")
-		}
-	case AuthBearer:
-		if d.AuthSecret == "" {
-			f.add("auth_token", nil, "is required for auth_type bearer")
-		}
-	default:
-		f.add("auth_type", d.AuthType, "must be none or bearer")
 	}
 }
 

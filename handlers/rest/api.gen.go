@@ -20,16 +20,25 @@ import (
 
 // Defines values for AuthType.
 const (
+	Basic  AuthType = "basic"
 	Bearer AuthType = "bearer"
+	Header AuthType = "header"
 	None   AuthType = "none"
+	Oauth2 AuthType = "oauth2"
 )
 
 // Valid indicates whether the value is a known member of the AuthType enum.
 func (e AuthType) Valid() bool {
 	switch e {
+	case Basic:
+		return true
 	case Bearer:
 		return true
+	case Header:
+		return true
 	case None:
+		return true
+	case Oauth2:
 		return true
 	default:
 		return false
@@ -204,7 +213,7 @@ func (e WebhookEventEvent) Valid() bool {
 	}
 }
 
-// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 type AuthType string
 
 // Company As the engine sent it. Fields that are not listed are passed on.
@@ -240,23 +249,27 @@ type Counts struct {
 
 // CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType       *AuthType `json:"auth_type,omitempty"`
+	ClientID       *string   `json:"client_id,omitempty"`
 	CreatedAt      time.Time `json:"created_at"`
 	DeliveryID     string    `json:"delivery_id"`
 	DisabledReason *string   `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
+	HeaderName             *string            `json:"header_name,omitempty"`
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID          string  `json:"id"`
-	MaxInFlight *int    `json:"max_in_flight,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	ID                 string   `json:"id"`
+	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
+	Name               *string  `json:"name,omitempty"`
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+	Scope         *string        `json:"scope,omitempty"`
 
 	// SigningSecret When it was made for you: shown this once.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -264,11 +277,13 @@ type CreatedDestination struct {
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
+	TokenURL       *string           `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type      DestinationType `json:"type"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	URL       *string         `json:"url,omitempty"`
+	Username  *string         `json:"username,omitempty"`
 }
 
 // DeliveredCompany The company's own fields, and these. A field of the company that has the name of one of these is not shown.
@@ -351,52 +366,85 @@ type DeliveryStatus string
 
 // Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType       *AuthType `json:"auth_type,omitempty"`
+	ClientID       *string   `json:"client_id,omitempty"`
 	CreatedAt      time.Time `json:"created_at"`
 	DeliveryID     string    `json:"delivery_id"`
 	DisabledReason *string   `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
+	HeaderName             *string            `json:"header_name,omitempty"`
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID          string  `json:"id"`
-	MaxInFlight *int    `json:"max_in_flight,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	ID                 string   `json:"id"`
+	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
+	Name               *string  `json:"name,omitempty"`
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+	Scope         *string        `json:"scope,omitempty"`
 
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
+	TokenURL       *string           `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type      DestinationType `json:"type"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	URL       *string         `json:"url,omitempty"`
+	Username  *string         `json:"username,omitempty"`
 }
 
 // DestinationChange defines model for DestinationChange.
 type DestinationChange struct {
 	AuthToken *string `json:"auth_token,omitempty"`
 
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
-	AuthType    *AuthType          `json:"auth_type,omitempty"`
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
+	AuthType *AuthType `json:"auth_type,omitempty"`
+
+	// ClientID Of auth_type oauth2.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret Of auth_type oauth2.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// HeaderName Of auth_type header.
+	HeaderName *string `json:"header_name,omitempty"`
+
+	// HeaderValue Of auth_type header.
+	HeaderValue *string            `json:"header_value,omitempty"`
 	Headers     *map[string]string `json:"headers,omitempty"`
 	MaxInFlight *int               `json:"max_in_flight,omitempty"`
 	Name        *string            `json:"name,omitempty"`
 
+	// Password Of auth_type basic.
+	Password *string `json:"password,omitempty"`
+
+	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
-	RetrySchedule  *RetrySchedule `json:"retry_schedule,omitempty"`
-	SigningSecret  *string        `json:"signing_secret,omitempty"`
-	TimeoutSeconds *int           `json:"timeout_seconds,omitempty"`
+	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+
+	// Scope Of auth_type oauth2, which can do without: with spaces between.
+	Scope          *string `json:"scope,omitempty"`
+	SigningSecret  *string `json:"signing_secret,omitempty"`
+	TimeoutSeconds *int    `json:"timeout_seconds,omitempty"`
+
+	// TokenURL Of auth_type oauth2: absolute, http or https.
+	TokenURL *string `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type *DestinationType `json:"type,omitempty"`
 	URL  *string          `json:"url,omitempty"`
+
+	// Username Of auth_type basic.
+	Username *string `json:"username,omitempty"`
 }
 
 // DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
@@ -470,8 +518,20 @@ type NewDestination struct {
 	// AuthToken Required for auth_type bearer.
 	AuthToken *string `json:"auth_token,omitempty"`
 
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType *AuthType `json:"auth_type,omitempty"`
+
+	// ClientID Of auth_type oauth2.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret Of auth_type oauth2.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// HeaderName Of auth_type header.
+	HeaderName *string `json:"header_name,omitempty"`
+
+	// HeaderValue Of auth_type header.
+	HeaderValue *string `json:"header_value,omitempty"`
 
 	// Headers Sent along with each webhook.
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -480,8 +540,17 @@ type NewDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
+	// Password Of auth_type basic.
+	Password *string `json:"password,omitempty"`
+
+	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+
+	// Scope Of auth_type oauth2, which can do without: with spaces between.
+	Scope *string `json:"scope,omitempty"`
 
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -489,11 +558,17 @@ type NewDestination struct {
 	// TimeoutSeconds For connecting, headers and body together. Default: 15.
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
 
+	// TokenURL Of auth_type oauth2: absolute, http or https.
+	TokenURL *string `json:"token_url,omitempty"`
+
 	// Type Pushed to a URL, or pulled only.
 	Type DestinationType `json:"type"`
 
 	// URL Of a webhook, which must have one: absolute, http or https.
 	URL *string `json:"url,omitempty"`
+
+	// Username Of auth_type basic.
+	Username *string `json:"username,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -895,7 +970,7 @@ type ListProspectSearchesParams struct {
 
 // CompanyQualifiedParams defines parameters for CompanyQualified.
 type CompanyQualifiedParams struct {
-	// Authorization `Bearer` and the auth token, when `auth_type` is bearer.
+	// Authorization As `auth_type` says.
 	Authorization *string `json:"Authorization,omitempty"`
 
 	// WebhookID The same on every attempt.

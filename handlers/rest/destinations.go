@@ -2,12 +2,8 @@ package rest
 
 import (
 	"context"
-	"encoding/base64"
 	"net/url"
-	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -103,12 +99,10 @@ type addition struct {
 // createDestination returns what a body asks for, or all that is wrong with it.
 func (s *Server) createDestination(seed *domain.Seed, org domain.OrganisationID, delivery domain.DeliveryID, b NewDestination) (addition, error) {
 	add := addition{secrets: secrets{}}
-	dst := settings(domain.Destination{ID: seed.DestinationID(), Type: domain.DestinationType(b.Type)}, DestinationChange{
-		URL: b.URL, Name: b.Name, AuthType: b.AuthType, Headers: b.Headers,
-		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RetrySchedule: b.RetrySchedule,
-	})
-	if b.AuthToken != nil {
-		dst.AuthSecret = add.secrets.add(*b.AuthToken)
+	wanted := changeOf(b)
+	dst := settings(domain.Destination{ID: seed.DestinationID(), Type: domain.DestinationType(b.Type)}, wanted)
+	if secret := authSecrets(wanted)[dst.AuthType]; secret != nil {
+		dst.AuthSecret = add.secrets.add(*secret)
 	}
 	if b.SigningSecret != nil {
 		dst.SigningSecret = add.secrets.add(*b.SigningSecret)
@@ -123,17 +117,31 @@ func (s *Server) createDestination(seed *domain.Seed, org domain.OrganisationID,
 	if err != nil {
 		return add, err
 	}
-	return add, invalid(merge(faults, s.settingFaults(dst.Type, b.URL, b.AuthToken, b.SigningSecret)))
+	return add, invalid(merge(faults, s.settingFaults(dst, wanted)))
+}
+
+// changeOf returns what a new destination says, as a change of an empty one.
+func changeOf(b NewDestination) DestinationChange {
+	return DestinationChange{
+		URL: b.URL, Name: b.Name, AuthType: b.AuthType, AuthToken: b.AuthToken, Username: b.Username, Password: b.Password,
+		HeaderName: b.HeaderName, HeaderValue: b.HeaderValue, TokenURL: b.TokenURL, ClientID: b.ClientID,
+		ClientSecret: b.ClientSecret, Scope: b.Scope, SigningSecret: b.SigningSecret, Headers: b.Headers,
+		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RateLimitPerSecond: b.RateLimitPerSecond,
+		RetrySchedule: b.RetrySchedule,
+	}
 }
 
 // UpdateDestination changes a destination. A field that is absent keeps its value.
 func (s *Server) UpdateDestination(ctx context.Context, r UpdateDestinationRequestObject) (UpdateDestinationResponseObject, error) {
 	org, b := organisation(ctx), *r.Body
 	kept := secrets{}
-	var auth, signing domain.SecretID
-	if b.AuthToken != nil {
-		auth = kept.add(*b.AuthToken)
+	auth := map[domain.AuthType]domain.SecretID{}
+	for of, secret := range authSecrets(b) {
+		if secret != nil {
+			auth[of] = kept.add(*secret)
+		}
 	}
+	var signing domain.SecretID
 	if b.SigningSecret != nil {
 		signing = kept.add(*b.SigningSecret)
 	}
@@ -167,8 +175,8 @@ func (s *Server) checkChange(ctx context.Context, cmd matching, b DestinationCha
 	if err != nil {
 		return err
 	}
-	stands := d.Destinations[cmd.destination].Type
-	return invalid(merge(faults, s.settingFaults(stands, b.URL, b.AuthToken, b.SigningSecret)))
+	stands := d.Destinations[cmd.destination]
+	return invalid(merge(faults, s.settingFaults(changeAuth(stands, b), b)))
 }
 
 // judge returns a command's delivery as it stands, and the faults for which the command would be
@@ -234,16 +242,13 @@ func (s *Server) destination(ctx context.Context, o outcome, id domain.Destinati
 }
 
 // change returns d with what b gives, and with the secrets of those names if they are given.
-func change(d domain.Destination, b DestinationChange, auth, signing domain.SecretID) domain.Destination {
+func change(d domain.Destination, b DestinationChange, auth map[domain.AuthType]domain.SecretID, signing domain.SecretID) domain.Destination {
 	if b.Type != nil {
 		d.Type = domain.DestinationType(*b.Type)
 	}
 	d = settings(d, b)
-	if d.AuthType == domain.AuthNone {
-		d.AuthSecret = ""
-	}
-	if auth != "" {
-		d.AuthSecret = auth
+	if secret := auth[d.AuthType]; secret != "" {
+		d.AuthSecret = secret
 	}
 	if signing != "" {
 		d.SigningSecret = signing
@@ -259,9 +264,7 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 	if b.Name != nil {
 		d.Name = *b.Name
 	}
-	if b.AuthType != nil {
-		d.AuthType = domain.AuthType(*b.AuthType)
-	}
+	d = changeAuth(d, b)
 	if b.Headers != nil {
 		d.Headers = *b.Headers
 	}
@@ -270,6 +273,9 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 	}
 	if b.MaxInFlight != nil {
 		d.MaxInFlight = *b.MaxInFlight
+	}
+	if b.RateLimitPerSecond != nil {
+		d.RateLimit = *b.RateLimitPerSecond
 	}
 	if b.RetrySchedule != nil {
 		d.RetrySchedule = make(domain.RetrySchedule, len(*b.RetrySchedule))
@@ -282,25 +288,11 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 
 // settingFaults returns what is wrong with settings that the domain does not see: secrets,
 // which events only name, and where a URL leads.
-func (s *Server) settingFaults(t domain.DestinationType, address, token, secret *string) (faults []domain.Fault) {
-	add := func(field, text string) { faults = append(faults, domain.Fault{Field: field, Error: text}) }
-	if token != nil && (!httpguts.ValidHeaderFieldValue(*token) || strings.TrimSpace(*token) != *token) {
-		add("auth_token", "must be text that a header can carry")
-	}
-	if secret != nil {
-		const least, most = 24, 64
-		text, ok := strings.CutPrefix(*secret, signingPrefix)
-		raw, err := base64.StdEncoding.DecodeString(text)
-		switch {
-		case t == domain.API:
-			add("signing_secret", "an api destination is pulled and nothing is signed")
-		case !ok || err != nil || len(raw) < least || len(raw) > most:
-			add("signing_secret", "must be whsec_ and the base64 of 24 to 64 bytes")
-		}
-	}
-	if address != nil && t == domain.Webhook {
-		if err := s.cfg.CheckURL(*address); err != nil {
-			add("url", err.Error())
+func (s *Server) settingFaults(d domain.Destination, b DestinationChange) []domain.Fault {
+	faults := append(s.authFaults(d, b), signingFaults(d.Type, b.SigningSecret)...)
+	if b.URL != nil && d.Type == domain.Webhook {
+		if err := s.cfg.CheckURL(*b.URL); err != nil {
+			faults = append(faults, domain.Fault{Field: "url", Error: err.Error()})
 		}
 	}
 	return faults
@@ -330,7 +322,9 @@ func (s *Server) keep(ctx context.Context, all secrets) error {
 func showDestination(d projections.Destination) Destination {
 	shown := Destination{
 		ID: string(d.ID), DeliveryID: string(d.Delivery), Type: DestinationType(d.Type), URL: optional(d.URL), Name: optional(d.Name),
-		AuthType: optional(AuthType(d.AuthType)), TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight),
+		AuthType: optional(AuthType(d.AuthType)), Username: optional(d.Username), HeaderName: optional(d.HeaderName),
+		TokenURL: optional(d.TokenURL), ClientID: optional(d.ClientID), Scope: optional(d.Scope),
+		TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight), RateLimitPerSecond: optional(d.RateLimit),
 		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason), FormerSecretSignsUntil: d.FormerEnds,
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
@@ -356,7 +350,9 @@ func showSecretOnce(d projections.Destination, made string) CreatedDestination {
 	shown := showDestination(d)
 	return CreatedDestination{
 		ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
-		Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight, RetrySchedule: shown.RetrySchedule,
+		Username: shown.Username, HeaderName: shown.HeaderName, TokenURL: shown.TokenURL, ClientID: shown.ClientID, Scope: shown.Scope,
+		Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight,
+		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule,
 		Status: shown.Status, DisabledReason: shown.DisabledReason, FormerSecretSignsUntil: shown.FormerSecretSignsUntil,
 		CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt, SigningSecret: optional(made),
 	}

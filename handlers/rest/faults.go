@@ -14,7 +14,10 @@ import (
 
 // unsaid are the fields whose values are not repeated to whoever sent them, or to their logs:
 // they are secrets, or may contain one.
-var unsaid = map[string]bool{"auth_token": true, "signing_secret": true, "headers": true, "url": true}
+var unsaid = map[string]bool{
+	"auth_token": true, "password": true, "header_value": true, "client_secret": true, "signing_secret": true,
+	"headers": true, "url": true, "token_url": true,
+}
 
 // longestSaid is the length of a text up to which it is repeated.
 const longestSaid = 100
@@ -133,15 +136,20 @@ func typeName(s *openapi3.Schema) string {
 	return "an object"
 }
 
-// without returns object less the members that have a fault, and a token whose kind is not
-// known then.
+// authMembers are those that only some types of authentication have.
+var authMembers = []string{
+	"auth_token", "username", "password", "header_name", "header_value", "token_url", "client_id", "client_secret", "scope",
+}
+
+// without returns object less the members that have a fault, and those of an authentication whose
+// type is not known then.
 func without(object map[string]any, faults []domain.Fault) map[string]any {
 	object = maps.Clone(object)
 	for _, f := range faults {
 		name, _, _ := strings.Cut(f.Field, ".")
 		delete(object, name)
 		if name == "auth_type" {
-			delete(object, "auth_token")
+			maps.DeleteFunc(object, func(name string, _ any) bool { return slices.Contains(authMembers, name) })
 		}
 	}
 	return object

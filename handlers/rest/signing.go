@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"strings"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -21,6 +22,23 @@ func newSigningSecret(seed *domain.Seed) string {
 		_, _ = rand.Read(b) // never fails
 	}
 	return signingPrefix + base64.StdEncoding.EncodeToString(b)
+}
+
+// signingFaults returns what is wrong with a signing secret, nil for none, of a type of destinations.
+func signingFaults(t domain.DestinationType, secret *string) (faults []domain.Fault) {
+	add := func(field, text string) { faults = append(faults, domain.Fault{Field: field, Error: text}) }
+	if secret != nil {
+		const least, most = 24, 64
+		text, ok := strings.CutPrefix(*secret, signingPrefix)
+		raw, err := base64.StdEncoding.DecodeString(text)
+		switch {
+		case t == domain.API:
+			add("signing_secret", "an api destination is pulled and nothing is signed")
+		case !ok || err != nil || len(raw) < least || len(raw) > most:
+			add("signing_secret", "must be whsec_ and the base64 of 24 to 64 bytes")
+		}
+	}
+	return faults
 }
 
 // RotateSecret gives a destination another signing secret.
@@ -47,7 +65,7 @@ func (s *Server) RotateSecret(ctx context.Context, r RotateSecretRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	if err := invalid(merge(faults, s.settingFaults(domain.Webhook, nil, nil, given))); err != nil {
+	if err := invalid(merge(faults, signingFaults(domain.Webhook, given))); err != nil {
 		return nil, err
 	}
 	if err := s.keep(ctx, kept); err != nil {

@@ -52,10 +52,10 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		"change the domain refuses":      {"PUT", one, `{"name":"a\u0007","prospect_search_id":"a b"}`, []string{"name", "prospect_search_id"}},
 		"everything of a destination": {
 			"POST", destinations, `{"type":"webhook","auth_type":"bearer","timeout_seconds":61,"max_in_flight":0,"retry_schedule":[0],
-				"signing_secret":"whsec_short","headers":{"Host":"x","X-Good":"y"},"rate_limit_per_second":5}`,
+				"signing_secret":"whsec_short","headers":{"Host":"x","X-Good":"y"},"rate_limit_per_second":0}`,
 			[]string{"url", "auth_token", "timeout_seconds", "max_in_flight", "retry_schedule.0", "signing_secret", "headers.Host", "rate_limit_per_second"},
 		},
-		"unknown auth":        {"POST", destinations, `{"type":"webhook","url":"https://a.com","auth_type":"basic","auth_token":"x"}`, []string{"auth_type"}},
+		"unknown auth":        {"POST", destinations, `{"type":"webhook","url":"https://a.com","auth_type":"digest","auth_token":"x"}`, []string{"auth_type"}},
 		"token without auth":  {"POST", destinations, `{"type":"webhook","url":"https://a.com","auth_token":"x"}`, []string{"auth_token"}},
 		"pull with a push":    {"POST", destinations, `{"type":"api","url":"https://a.com","signing_secret":"whsec_x"}`, []string{"url", "signing_secret"}},
 		"private address":     {"POST", destinations, `{"type":"webhook","url":"http://10.0.0.1/"}`, []string{"url"}},

@@ -20,6 +20,7 @@ type claim struct {
 	Dispatch    domain.DispatchID    `db:"id"`
 	Destination domain.DestinationID `db:"destination_id"`
 	Config      int64                `db:"config_version"` // of the destination
+	RateLimit   float64              `db:"rate_limit"`     // of the destination, a second; 0: none
 	Sequence    int64                `db:"sequence"`
 	Attempts    int                  `db:"attempts"` // made before
 	Version     eventstore.Version   `db:"version"`  // of the dispatch's stream
@@ -45,8 +46,8 @@ const leaseMargin = 15 * time.Second
 // made all the same, and nobody would give it back.
 const claimTimeout = 10 * time.Second
 
-// claim leases up to limit dispatches that are due. inFlight tells how many of each
-// destination this process has out; those of other processes are counted by their leases, but
+// claim leases up to limit dispatches that are due. busy tells how many of each destination this
+// process has out, and how many more it may begin; those of other processes are counted by their leases, but
 // for leases of attempts whose outcome the read model shows.
 //
 // Destinations with something owed are found by skipping through the index, one look-up
@@ -58,7 +59,7 @@ const claimTimeout = 10 * time.Second
 // attempts whose outcome was not recorded either. The statement is planned once for a connection,
 // as a walk of the one index there is for each step: planning it takes four times as long as
 // executing it does.
-func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.DestinationID]int) ([]claim, error) {
+func (l *leases) claim(ctx context.Context, limit int, busy []engaged) ([]claim, error) {
 	const (
 		begin  = `BEGIN`
 		relax  = `SET LOCAL synchronous_commit = off`
@@ -80,21 +81,22 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 		room AS MATERIALIZED (
 			SELECT t.destination_id, t.version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout,
-				least($2, coalesce((t.config->>'max_in_flight')::int, $2)) - coalesce(own.count, 0) - (
+				coalesce((t.config->>'rate_limit_per_second')::float8, 0) AS rate_limit,
+				least(coalesce(own.allowed, greatest(1, ceil((t.config->>'rate_limit_per_second')::float8 / $8)))::int, least($2, coalesce((t.config->>'max_in_flight')::int, $2)) - coalesce(own.count, 0) - (
 					SELECT count(*) FROM leases l
 					JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
 					WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > now()
-				) AS free
+				)) AS free
 			FROM owing o
 			JOIN dispatch_targets t USING (destination_id)
 			JOIN dispatch_deliveries v USING (delivery_id)
-			LEFT JOIN unnest($4::text[], $5::int[]) AS own(destination_id, count) USING (destination_id)
+			LEFT JOIN unnest($4::text[], $5::int[], $7::int[]) AS own(destination_id, count, allowed) USING (destination_id)
 			WHERE NOT v.paused AND NOT t.disabled AND NOT t.removed
 		),
 		offered AS (
 			SELECT *
 			FROM (
-				SELECT d.*, r.version AS config_version, r.timeout, r.free,
+				SELECT d.*, r.version AS config_version, r.rate_limit, r.timeout, r.free,
 					row_number() OVER (PARTITION BY r.destination_id ORDER BY d.turn) AS place
 				FROM room r
 				CROSS JOIN (VALUES (0, 1), (1, 4)) AS l(lane, weight)
@@ -127,7 +129,7 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 				WHERE leases.expires_at <= now()
 			RETURNING dispatch_id
 		)
-		SELECT o.id, o.destination_id, o.config_version, o.sequence, o.attempts, o.version, e.data, e.recorded_at
+		SELECT o.id, o.destination_id, o.config_version, o.rate_limit, o.sequence, o.attempts, o.version, e.data, e.recorded_at
 		FROM taken
 		JOIN offered o ON o.id = taken.dispatch_id
 		JOIN events e ON e.position = o.position
@@ -135,16 +137,16 @@ func (l *leases) claim(ctx context.Context, limit int, inFlight map[domain.Desti
 	)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
-	ids, counts := make([]string, 0, len(inFlight)), make([]int32, 0, len(inFlight))
-	for id, n := range inFlight {
-		ids, counts = append(ids, string(id)), append(counts, int32(n))
+	ids, counts, allowed := make([]string, len(busy)), make([]int32, len(busy)), make([]*int32, len(busy))
+	for i, b := range busy {
+		ids[i], counts[i], allowed[i] = string(b.destination), int32(b.inFlight), b.allowed
 	}
 	var claims []claim
 	var q pgx.Batch
 	for _, statement := range []string{begin, relax, once, walk} {
 		q.Queue(statement)
 	}
-	q.Queue(query, limit, l.share, l.worker, ids, counts, leaseMargin.Seconds()).Query(func(rows pgx.Rows) (err error) {
+	q.Queue(query, limit, l.share, l.worker, ids, counts, leaseMargin.Seconds(), allowed, burstsPerSecond).Query(func(rows pgx.Rows) (err error) {
 		claims, err = pgx.CollectRows(rows, pgx.RowToStructByName[claim])
 		return err
 	})

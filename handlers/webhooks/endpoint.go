@@ -2,9 +2,13 @@ package webhooks
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,18 +27,60 @@ type Vault interface {
 // An endpoint is a destination, ready to be called.
 type endpoint struct {
 	domain.Destination
-	version   int64        // of the delivery's stream that set it
-	authToken string       // empty: none
-	signing   []signingKey // the newest first; none: unsigned
+	version int64        // of the delivery's stream that set it
+	secret  string       // of its authentication; empty: none
+	tokens  *tokens      // of oauth2; else nil
+	signing []signingKey // the newest first; none: unsigned
+	unsaid  []string     // what is blotted out of all that it says
+}
+
+// hide returns the endpoint with texts that are not recorded should it repeat them, in the forms
+// in which they are likely to be.
+func (ep endpoint) hide(texts ...string) endpoint {
+	ep.unsaid = slices.Clone(ep.unsaid)
+	for _, text := range texts {
+		quoted, _ := json.Marshal(text) // a text always marshals
+		for _, form := range []string{text, url.QueryEscape(text), strings.Trim(string(quoted), `"`)} {
+			if form != "" && !slices.Contains(ep.unsaid, form) {
+				ep.unsaid = append(ep.unsaid, form)
+			}
+		}
+	}
+	slices.SortFunc(ep.unsaid, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
+	return ep
 }
 
 // clip returns at most max bytes of what the destination said, as text that can be recorded:
-// should it repeat the token that it was sent, that is blotted out.
+// should it repeat a secret that it was sent, that is blotted out.
 func (ep endpoint) clip(said string, max int) string {
-	if ep.authToken != "" {
-		said = strings.ReplaceAll(said, ep.authToken, strings.Repeat("*", len(ep.authToken)))
+	for _, secret := range ep.unsaid {
+		said = strings.ReplaceAll(said, secret, strings.Repeat("*", len(secret)))
 	}
 	return strings.ToValidUTF8(said[:min(len(said), max)], "\uFFFD")
+}
+
+// longestSecret is the length of what clip must see whole.
+func (ep endpoint) longestSecret() int64 {
+	if len(ep.unsaid) == 0 {
+		return 0
+	}
+	return int64(len(ep.unsaid[0]))
+}
+
+// authorize enters in a request who is calling: with token, where the type of authentication is
+// oauth2.
+func (ep endpoint) authorize(req *http.Request, token string) {
+	switch ep.AuthType {
+	case domain.AuthBearer:
+		req.Header.Set("Authorization", "Bearer "+ep.secret)
+	case domain.AuthBasic:
+		req.SetBasicAuth(ep.Username, ep.secret)
+	case domain.AuthHeader:
+		req.Header.Set(ep.HeaderName, ep.secret)
+	case domain.AuthOAuth2:
+		req.Header.Set("Authorization", "Bearer "+token)
+	default: // nobody is told
+	}
 }
 
 // errGone is returned for a destination that is no more.
@@ -89,20 +135,29 @@ func (e *endpoints) read(ctx context.Context, id domain.DestinationID) (ep endpo
 		return ep, fmt.Errorf("read destination %s: %w", id, err)
 	}
 	version := ep.version
-	ep, err = open(ctx, e.vault, ep.Destination, e.now())
+	ep, err = open(ctx, e.vault, ep.Destination, e.now)
 	ep.version = version
 	return ep, err
 }
 
 // open returns the endpoint of a destination, with the secrets that it needs from now on.
-func open(ctx context.Context, vault Vault, d domain.Destination, now time.Time) (ep endpoint, err error) {
+func open(ctx context.Context, vault Vault, d domain.Destination, now func() time.Time) (ep endpoint, err error) {
 	ep.Destination = d
 	if d.AuthSecret != "" {
-		if ep.authToken, err = vault.Open(ctx, string(d.AuthSecret)); err != nil {
+		if ep.secret, err = vault.Open(ctx, string(d.AuthSecret)); err != nil {
 			return ep, err
 		}
 	}
-	ep.signing, err = openSigning(ctx, vault, d, now)
+	switch ep = ep.hide(ep.secret); d.AuthType {
+	case domain.AuthBasic:
+		ep = ep.hide(base64.StdEncoding.EncodeToString([]byte(d.Username + ":" + ep.secret)))
+	case domain.AuthOAuth2:
+		ep.tokens = newTokens(d, ep.secret, now)
+		both := url.QueryEscape(d.ClientID) + ":" + url.QueryEscape(ep.secret)
+		ep = ep.hide(base64.StdEncoding.EncodeToString([]byte(both)))
+	default:
+	}
+	ep.signing, err = openSigning(ctx, vault, d, now())
 	return ep, err
 }
 

@@ -83,7 +83,7 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Co
 		cfg: cfg, log: cfg.Log, stop: stop, stopped: stopped,
 		leases:   leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
 		shown:    cfg.Store.Mark("dispatches"),
-		inFlight: map[domain.DestinationID]int{}, freed: make(chan struct{}, 1),
+		inFlight: map[domain.DestinationID]int{}, rates: rates{}, freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
 		cfg: cfg, queue: queue, metrics: newMetrics(), log: cfg.Log,

@@ -84,26 +84,50 @@ type answer struct {
 }
 
 // send makes one request, with the endpoint's time limit over all of it. It never fails:
-// whatever goes wrong is an answer.
+// whatever goes wrong is an answer. Where the endpoint takes access tokens, the time limit is also
+// over getting one, and a token in use that is answered with 401 is renewed and the request
+// made once more.
 func (s *Sender) send(ctx context.Context, ep endpoint, r request) (a answer) {
 	timeout := time.Duration(ep.TimeoutSeconds) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	a.startedAt = s.now()
-	defer func() { a.took = s.now().Sub(a.startedAt) }()
-	req, err := s.newRequest(ctx, ep, r, a.startedAt)
+	startedAt := s.now()
+	defer func() { a.startedAt, a.took = startedAt, s.now().Sub(startedAt) }()
+	if ep.tokens == nil {
+		return s.exchange(ctx, ep, r, "")
+	}
+	token, used, err := ep.tokens.take(ctx, s.client, "")
+	if err == nil {
+		a = s.exchange(ctx, ep.hide(token), r, token)
+		if a.status != http.StatusUnauthorized || !used {
+			return a
+		}
+		token, _, err = ep.tokens.take(ctx, s.client, token)
+	}
+	if err != nil {
+		return answer{fault: ep.clip(explainToken(err, timeout), keptFault)}
+	}
+	return s.exchange(ctx, ep.hide(token), r, token)
+}
+
+// exchange sends the request and reads its answer.
+func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token string) (a answer) {
+	timeout := time.Duration(ep.TimeoutSeconds) * time.Second
+	now := s.now()
+	req, err := s.newRequest(ctx, ep, r, now)
 	if err != nil {
 		a.fault = err.Error()
 		return a
 	}
+	ep.authorize(req, token)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		a.fault = ep.clip(explain(err, timeout), keptFault)
 		return a
 	}
 	defer resp.Body.Close()
-	a.status, a.headers, a.retryAfter = resp.StatusCode, keep(resp.Header, ep), retryAfter(resp, a.startedAt)
+	a.status, a.headers, a.retryAfter = resp.StatusCode, keep(resp.Header, ep), retryAfter(resp, now)
 	a.body, err = readBody(resp, ep)
 	switch {
 	case a.status < 200 || a.status > 299:
@@ -120,7 +144,7 @@ func readBody(resp *http.Response, ep endpoint) (string, error) {
 		return "", nil // what follows has no end, and the time limit no longer holds
 	}
 	body := io.LimitReader(resp.Body, maxBody)
-	head, err := io.ReadAll(io.LimitReader(body, keptBody+int64(len(ep.authToken)))) // to clip a token whole
+	head, err := io.ReadAll(io.LimitReader(body, keptBody+ep.longestSecret())) // to clip a secret whole
 	if err == nil {
 		_, err = io.Copy(io.Discard, body)
 	}
@@ -149,9 +173,6 @@ func (s *Sender) newRequest(ctx context.Context, ep endpoint, r request, now tim
 		h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))
 	}
 	h.Set("Traceparent", traceparent(r))
-	if ep.AuthType == domain.AuthBearer {
-		h.Set("Authorization", "Bearer "+ep.authToken)
-	}
 	return req, nil
 }
 

@@ -30,6 +30,7 @@ type subscriber struct {
 
 	mu       sync.Mutex
 	inFlight map[domain.DestinationID]int
+	rates    rates
 	total    int // in flight
 	done     []settled
 	freed    chan struct{} // signals that a worker became free
@@ -145,11 +146,11 @@ func pause(ctx context.Context, d time.Duration, shown, freed <-chan struct{}) {
 
 // next claims what is due and workers are free for, and hands it out.
 func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int, error) {
-	free, inFlight := s.room()
+	free, busy := s.room()
 	if free == 0 {
 		return 0, nil
 	}
-	claims, err := s.leases.claim(ctx, free, inFlight)
+	claims, err := s.leases.claim(ctx, free, busy)
 	if err != nil {
 		return 0, err
 	}
@@ -160,24 +161,44 @@ func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int
 	return len(claims), nil
 }
 
-// room returns how many workers are free, and how many are at each destination.
-func (s *subscriber) room() (int, map[domain.DestinationID]int) {
+// engaged is a destination of which this process has requests out, or must not begin as many as
+// it likes.
+type engaged struct {
+	destination domain.DestinationID
+	inFlight    int
+	allowed     *int32 // nil: as many as fit
+}
+
+// room returns how many workers are free, and which destinations are engaged.
+func (s *subscriber) room() (int, []engaged) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	inFlight := make(map[domain.DestinationID]int, len(s.inFlight))
+	allowed := s.rates.allowed(s.cfg.Now())
+	busy := make([]engaged, 0, len(s.inFlight)+len(allowed))
 	for id, n := range s.inFlight {
-		inFlight[id] = n
+		e := engaged{destination: id, inFlight: n}
+		if left, ok := allowed[id]; ok {
+			e.allowed = &left
+		}
+		busy = append(busy, e)
 	}
-	return s.cfg.Workers - s.total, inFlight
+	for id, left := range allowed {
+		if s.inFlight[id] == 0 {
+			busy = append(busy, engaged{destination: id, allowed: &left})
+		}
+	}
+	return s.cfg.Workers - s.total, busy
 }
 
 // take enters claims as in flight.
 func (s *subscriber) take(claims []claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.cfg.Now()
 	for _, c := range claims {
 		s.inFlight[c.Destination]++
 		s.total++
+		s.rates.begin(now, c.Destination, c.RateLimit)
 	}
 	s.pending.Add(len(claims))
 }

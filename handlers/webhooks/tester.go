@@ -30,7 +30,7 @@ const recordTimeout = 5 * time.Second
 // meanwhile. It takes as long as the destination's time-out at most. A test that fails is tested all
 // the same: an error means that nothing could be sent, or what came of it could not be recorded.
 func (t *Tester) Test(ctx context.Context, delivery domain.DeliveryID, d domain.Destination) (domain.DestinationTested, eventstore.Commit, error) {
-	ep, err := open(ctx, t.vault, d, t.sender.now())
+	ep, err := open(ctx, t.vault, d, t.sender.now)
 	if err != nil {
 		return domain.DestinationTested{}, eventstore.Commit{}, fmt.Errorf("test destination %s: %w", d.ID, err)
 	}
