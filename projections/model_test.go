@@ -217,6 +217,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkDispatches(rt, b, l)
 		checkFeeds(rt, b, l)
 		checkDeliveries(rt, b, l)
+		checkHistory(rt, b, records)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

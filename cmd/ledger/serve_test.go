@@ -115,7 +115,7 @@ func TestStatusAndContractAreServed(t *testing.T) {
 		require.Equal(t, true, fields["ok"])
 		names = append(names, fields["name"].(string))
 	}
-	require.Equal(t, []string{"database", "follower deliveries", "follower companies", "follower dispatches"}, names)
+	require.Equal(t, []string{"database", "follower deliveries", "follower companies", "follower dispatches", "follower history"}, names)
 
 	_, header, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
 	require.NoError(t, err)

@@ -19,16 +19,25 @@ import (
 
 // Defines values for AuthType.
 const (
+	Basic  AuthType = "basic"
 	Bearer AuthType = "bearer"
+	Header AuthType = "header"
 	None   AuthType = "none"
+	Oauth2 AuthType = "oauth2"
 )
 
 // Valid indicates whether the value is a known member of the AuthType enum.
 func (e AuthType) Valid() bool {
 	switch e {
+	case Basic:
+		return true
 	case Bearer:
 		return true
+	case Header:
+		return true
 	case None:
+		return true
+	case Oauth2:
 		return true
 	default:
 		return false
@@ -203,7 +212,7 @@ func (e WebhookEventEvent) Valid() bool {
 	}
 }
 
-// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 type AuthType string
 
 // Company As the engine sent it. Fields that are not listed are passed on.
@@ -239,23 +248,27 @@ type Counts struct {
 
 // CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType       *AuthType `json:"auth_type,omitempty"`
+	ClientID       *string   `json:"client_id,omitempty"`
 	CreatedAt      time.Time `json:"created_at"`
 	DeliveryID     string    `json:"delivery_id"`
 	DisabledReason *string   `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
+	HeaderName             *string            `json:"header_name,omitempty"`
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID          string  `json:"id"`
-	MaxInFlight *int    `json:"max_in_flight,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	ID                 string   `json:"id"`
+	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
+	Name               *string  `json:"name,omitempty"`
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+	Scope         *string        `json:"scope,omitempty"`
 
 	// SigningSecret When it was made for you: shown this once.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -263,11 +276,13 @@ type CreatedDestination struct {
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
+	TokenURL       *string           `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type      DestinationType `json:"type"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	URL       *string         `json:"url,omitempty"`
+	Username  *string         `json:"username,omitempty"`
 }
 
 // DeliveredCompany The company's own fields, and these. A field of the company that has the name of one of these is not shown.
@@ -350,52 +365,85 @@ type DeliveryStatus string
 
 // Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType       *AuthType `json:"auth_type,omitempty"`
+	ClientID       *string   `json:"client_id,omitempty"`
 	CreatedAt      time.Time `json:"created_at"`
 	DeliveryID     string    `json:"delivery_id"`
 	DisabledReason *string   `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
+	HeaderName             *string            `json:"header_name,omitempty"`
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID          string  `json:"id"`
-	MaxInFlight *int    `json:"max_in_flight,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	ID                 string   `json:"id"`
+	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
+	Name               *string  `json:"name,omitempty"`
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+	Scope         *string        `json:"scope,omitempty"`
 
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
+	TokenURL       *string           `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type      DestinationType `json:"type"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	URL       *string         `json:"url,omitempty"`
+	Username  *string         `json:"username,omitempty"`
 }
 
 // DestinationChange defines model for DestinationChange.
 type DestinationChange struct {
 	AuthToken *string `json:"auth_token,omitempty"`
 
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
-	AuthType    *AuthType          `json:"auth_type,omitempty"`
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
+	AuthType *AuthType `json:"auth_type,omitempty"`
+
+	// ClientID Of auth_type oauth2.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret Of auth_type oauth2.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// HeaderName Of auth_type header.
+	HeaderName *string `json:"header_name,omitempty"`
+
+	// HeaderValue Of auth_type header.
+	HeaderValue *string            `json:"header_value,omitempty"`
 	Headers     *map[string]string `json:"headers,omitempty"`
 	MaxInFlight *int               `json:"max_in_flight,omitempty"`
 	Name        *string            `json:"name,omitempty"`
 
+	// Password Of auth_type basic.
+	Password *string `json:"password,omitempty"`
+
+	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
-	RetrySchedule  *RetrySchedule `json:"retry_schedule,omitempty"`
-	SigningSecret  *string        `json:"signing_secret,omitempty"`
-	TimeoutSeconds *int           `json:"timeout_seconds,omitempty"`
+	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+
+	// Scope Of auth_type oauth2, which can do without: with spaces between.
+	Scope          *string `json:"scope,omitempty"`
+	SigningSecret  *string `json:"signing_secret,omitempty"`
+	TimeoutSeconds *int    `json:"timeout_seconds,omitempty"`
+
+	// TokenURL Of auth_type oauth2: absolute, http or https.
+	TokenURL *string `json:"token_url,omitempty"`
 
 	// Type Pushed to a URL, or pulled only.
 	Type *DestinationType `json:"type,omitempty"`
 	URL  *string          `json:"url,omitempty"`
+
+	// Username Of auth_type basic.
+	Username *string `json:"username,omitempty"`
 }
 
 // DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
@@ -436,6 +484,37 @@ type DestinationTest struct {
 // DestinationType Pushed to a URL, or pulled only.
 type DestinationType string
 
+// Event defines model for Event.
+type Event struct {
+	// Actor Who asked for it: an API key's ID, or a part of the ledger.
+	Actor *string `json:"actor,omitempty"`
+
+	// Data What happened. Of a hand-over without the company and its prospects, which the feed shows; never a secret.
+	Data map[string]interface{} `json:"data"`
+
+	// Position Place in the log.
+	Position   int64     `json:"position"`
+	RecordedAt time.Time `json:"recorded_at"`
+
+	// RequestID Of the request that caused it.
+	RequestID *string `json:"request_id,omitempty"`
+
+	// Type Example: delivery.paused
+	Type string `json:"type"`
+}
+
+// EventPage Example: {"has_more":false,"items":[{"actor":"key_01k9zq3v8yf2rtq0e8h6a3c5dm","data":{"delivery":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm"},"position":7,"recorded_at":"2025-11-30T12:00:00.418233Z","request_id":"4f1c0a7e","type":"delivery.paused"}],"limit":20,"offset":0,"total":1}
+type EventPage struct {
+	HasMore bool    `json:"has_more"`
+	Items   []Event `json:"items"`
+	Limit   int     `json:"limit"`
+
+	// NextCursor Goes on to what is older. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+	Offset     int64   `json:"offset"`
+	Total      int64   `json:"total"`
+}
+
 // ItemError defines model for ItemError.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
@@ -469,8 +548,20 @@ type NewDestination struct {
 	// AuthToken Required for auth_type bearer.
 	AuthToken *string `json:"auth_token,omitempty"`
 
-	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the auth token.
+	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType *AuthType `json:"auth_type,omitempty"`
+
+	// ClientID Of auth_type oauth2.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret Of auth_type oauth2.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// HeaderName Of auth_type header.
+	HeaderName *string `json:"header_name,omitempty"`
+
+	// HeaderValue Of auth_type header.
+	HeaderValue *string `json:"header_value,omitempty"`
 
 	// Headers Sent along with each webhook.
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -479,8 +570,17 @@ type NewDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
+	// Password Of auth_type basic.
+	Password *string `json:"password,omitempty"`
+
+	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
+
+	// Scope Of auth_type oauth2, which can do without: with spaces between.
+	Scope *string `json:"scope,omitempty"`
 
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -488,11 +588,17 @@ type NewDestination struct {
 	// TimeoutSeconds For connecting, headers and body together. Default: 15.
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
 
+	// TokenURL Of auth_type oauth2: absolute, http or https.
+	TokenURL *string `json:"token_url,omitempty"`
+
 	// Type Pushed to a URL, or pulled only.
 	Type DestinationType `json:"type"`
 
 	// URL Of a webhook, which must have one: absolute, http or https.
 	URL *string `json:"url,omitempty"`
+
+	// Username Of auth_type basic.
+	Username *string `json:"username,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -644,6 +750,9 @@ type WebhookEvent struct {
 // WebhookEventEvent defines model for WebhookEvent.Event.
 type WebhookEventEvent string
 
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // DeliveryID defines model for DeliveryId.
 type DeliveryID = string
 
@@ -670,6 +779,12 @@ type Offset = int64
 
 // RequestID defines model for RequestId.
 type RequestID = string
+
+// Since defines model for Since.
+type Since = time.Time
+
+// Until defines model for Until.
+type Until = time.Time
 
 // BadRequest defines model for BadRequest.
 type BadRequest = Problem
@@ -863,6 +978,30 @@ type TestDestinationParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Type Only events of this type.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Since Nothing before this time. In a URL, `+` is written `%2B`.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what was before this time.
+	Until *Until `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit How many items the page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many items to skip.
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // QualifyCompaniesJSONBody defines parameters for QualifyCompanies.
 type QualifyCompaniesJSONBody struct {
 	union json.RawMessage
@@ -894,7 +1033,7 @@ type ListProspectSearchesParams struct {
 
 // CompanyQualifiedParams defines parameters for CompanyQualified.
 type CompanyQualifiedParams struct {
-	// Authorization `Bearer` and the auth token, when `auth_type` is bearer.
+	// Authorization As `auth_type` says.
 	Authorization *string `json:"Authorization,omitempty"`
 
 	// WebhookID The same on every attempt.
@@ -1498,7 +1637,7 @@ type ClientInterface interface {
 
 	// UpdateDestinationWithBody Changes a destination, also for what is owed to it already
 	//
-	// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+	// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1507,7 +1646,7 @@ type ClientInterface interface {
 
 	// UpdateDestination Changes a destination, also for what is owed to it already
 	//
-	// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+	// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1545,6 +1684,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test (the `TestDestination` operationId).
 	TestDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *TestDestinationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEvents Lists all that happened to a delivery, newest first
+	//
+	// The audit trail: every event about the delivery, its destinations, hand-overs, dispatches and attempts, with who asked for it and in which request. Also of a delivery that was deleted. A page costs the same wherever it lies; `next_cursor` goes on to older events and neither skips nor repeats one, whatever is recorded meanwhile.
+	//
+	// Corresponds with GET /api/v1/deliveries/{delivery_id}/events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, deliveryID DeliveryID, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// QualifyCompaniesWithBody Hands qualified companies over
 	//
@@ -1824,7 +1970,7 @@ func (c *Client) ReadDestination(ctx context.Context, deliveryID DeliveryID, des
 
 // UpdateDestinationWithBody Changes a destination, also for what is owed to it already
 //
-// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1843,7 +1989,7 @@ func (c *Client) UpdateDestinationWithBody(ctx context.Context, deliveryID Deliv
 
 // UpdateDestination Changes a destination, also for what is owed to it already
 //
-// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1922,6 +2068,23 @@ func (c *Client) RotateSecret(ctx context.Context, deliveryID DeliveryID, destin
 // Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test (the `TestDestination` operationId).
 func (c *Client) TestDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *TestDestinationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestDestinationRequest(c.Server, deliveryID, destinationID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvents Lists all that happened to a delivery, newest first
+//
+// The audit trail: every event about the delivery, its destinations, hand-overs, dispatches and attempts, with who asked for it and in which request. Also of a delivery that was deleted. A page costs the same wherever it lies; `next_cursor` goes on to older events and neither skips nor repeats one, whatever is recorded meanwhile.
+//
+// Corresponds with GET /api/v1/deliveries/{delivery_id}/events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, deliveryID DeliveryID, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, deliveryID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3104,6 +3267,142 @@ func NewTestDestinationRequest(server string, deliveryID DeliveryID, destination
 	return req, nil
 }
 
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, deliveryID DeliveryID, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "delivery_id", deliveryID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/deliveries/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XRequestID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Request-Id", *params.XRequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Request-Id", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewQualifyCompaniesRequest calls the generic QualifyCompanies builder with application/json body
 func NewQualifyCompaniesRequest(server string, deliveryID FeedID, params *QualifyCompaniesParams, body QualifyCompaniesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3430,7 +3729,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateDestinationWithBodyWithResponse Changes a destination, also for what is owed to it already
 	//
-	// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+	// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3439,7 +3738,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateDestinationWithResponse Changes a destination, also for what is owed to it already
 	//
-	// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+	// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3481,6 +3780,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test (the `TestDestination` operationId).
 	TestDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *TestDestinationParams, reqEditors ...RequestEditorFn) (*TestDestinationResponse, error)
+
+	// ListEventsWithResponse Lists all that happened to a delivery, newest first
+	//
+	// The audit trail: every event about the delivery, its destinations, hand-overs, dispatches and attempts, with who asked for it and in which request. Also of a delivery that was deleted. A page costs the same wherever it lies; `next_cursor` goes on to older events and neither skips nor repeats one, whatever is recorded meanwhile.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/deliveries/{delivery_id}/events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, deliveryID DeliveryID, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
 	// QualifyCompaniesWithBodyWithResponse Hands qualified companies over
 	//
@@ -6817,6 +7125,191 @@ func (r TestDestinationResponse) ContentType() string {
 	return ""
 }
 
+// ListEventsResponse200Headers the declared response headers of an HTTP 200 response for ListEvents
+type ListEventsResponse200Headers struct {
+	Link               *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ListEventsResponse401Headers the declared response headers of an HTTP 401 response for ListEvents
+type ListEventsResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// ListEventsResponse403Headers the declared response headers of an HTTP 403 response for ListEvents
+type ListEventsResponse403Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ListEventsResponse404Headers the declared response headers of an HTTP 404 response for ListEvents
+type ListEventsResponse404Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ListEventsResponse422Headers the declared response headers of an HTTP 422 response for ListEvents
+type ListEventsResponse422Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ListEventsResponse429Headers the declared response headers of an HTTP 429 response for ListEvents
+type ListEventsResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+// ListEventsResponse500Headers the declared response headers of an HTTP 500 response for ListEvents
+type ListEventsResponse500Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ListEventsResponse503Headers the declared response headers of an HTTP 503 response for ListEvents
+type ListEventsResponse503Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventPage
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEventsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListEventsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListEventsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ListEventsResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListEventsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListEventsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListEventsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListEventsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *EventPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON422() *Invalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // QualifyCompaniesResponse200Headers the declared response headers of an HTTP 200 response for QualifyCompanies
 type QualifyCompaniesResponse200Headers struct {
 	LedgerPosition     *int64
@@ -7456,7 +7949,7 @@ func (c *ClientWithResponses) ReadDestinationWithResponse(ctx context.Context, d
 
 // UpdateDestinationWithBodyWithResponse Changes a destination, also for what is owed to it already
 //
-// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7471,7 +7964,7 @@ func (c *ClientWithResponses) UpdateDestinationWithBodyWithResponse(ctx context.
 
 // UpdateDestinationWithResponse Changes a destination, also for what is owed to it already
 //
-// An absent field keeps its value; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
+// An absent field keeps its value, secrets too; `headers` and `retry_schedule` are replaced whole. The `type` cannot change. A destination that was disabled is active again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7542,6 +8035,21 @@ func (c *ClientWithResponses) TestDestinationWithResponse(ctx context.Context, d
 		return nil, err
 	}
 	return ParseTestDestinationResponse(rsp)
+}
+
+// ListEventsWithResponse Lists all that happened to a delivery, newest first
+//
+// The audit trail: every event about the delivery, its destinations, hand-overs, dispatches and attempts, with who asked for it and in which request. Also of a delivery that was deleted. A page costs the same wherever it lies; `next_cursor` goes on to older events and neither skips nor repeats one, whatever is recorded meanwhile.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/deliveries/{delivery_id}/events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, deliveryID DeliveryID, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, deliveryID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
 }
 
 // QualifyCompaniesWithBodyWithResponse Hands qualified companies over
@@ -15554,6 +16062,437 @@ func ParseTestDestinationResponse(rsp *http.Response) (*TestDestinationResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers TestDestinationResponse503Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEventsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListEventsResponse403Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers ListEventsResponse404Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListEventsResponse422Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListEventsResponse500Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListEventsResponse503Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
