@@ -20,7 +20,10 @@ COMMENT ON COLUMN rate_windows.number IS 'Tells the key''s windows apart.';
 COMMENT ON COLUMN rate_windows.taken  IS 'Requests that processes have been given, used or not. Never more than the limit that was asked with.';
 COMMENT ON COLUMN rate_windows.block  IS 'Requests that the last process to ask was given.';
 
+CREATE INDEX api_keys_of_organisation ON api_keys (organisation_id, id);
+
 -- +goose Down
 
+DROP INDEX api_keys_of_organisation;
 DROP TABLE rate_windows;
 ALTER TABLE api_keys DROP COLUMN limit_per_hour, DROP COLUMN tier;

@@ -192,6 +192,8 @@ func (s *Server) checks() map[string]func(object map[string]any) error {
 			_, err := createDelivery(nil, "", b).Decide(domain.Delivery{}, time.Time{})
 			return err
 		},
+		"createKey": checkNewKey,
+		"updateKey": checkKeyChange,
 		"createDestination": func(object map[string]any) error {
 			var b NewDestination
 			if err := runtime.BindJSONValue(object, &b); err != nil {

@@ -126,7 +126,11 @@ func (c client) things(tb testing.TB) map[string]string {
 	delivery := c.createDelivery(tb, sampleDelivery)
 	destination := c.call(tb, http.StatusCreated, "POST", "/api/v1/deliveries/"+delivery+"/destinations", sampleDestination).field(tb, "id")
 	c.call(tb, http.StatusOK, "POST", "/api/v1/deliveries/"+delivery+"/qualifications", company("comp_1"))
-	return map[string]string{"delivery_id": delivery, "destination_id": destination, "asset": "start.js"}
+	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
+	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
+	return map[string]string{
+		"delivery_id": delivery, "destination_id": destination, "asset": "start.js", "organisation_id": organisation, "key_id": key,
+	}
 }
 
 // fill puts values into a path of the contract.
@@ -135,7 +139,7 @@ func fill(tb testing.TB, path string, values map[string]string) string {
 	for name, value := range values {
 		path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(value))
 	}
-	require.NotContains(tb, path, "{", "things makes none of these")
+	require.NotContains(tb, path, "{", "a path has a parameter of which client.things makes none: let it make one")
 	return path
 }
 

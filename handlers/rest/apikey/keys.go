@@ -178,29 +178,6 @@ func (k *Keys) Create(ctx context.Context, n NewKey) (Key, string, error) {
 	return key, text, nil
 }
 
-// List returns an organisation's keys, also those that are no longer active, oldest first.
-func (k *Keys) List(ctx context.Context, org domain.OrganisationID) ([]Key, error) {
-	const query = `SELECT ` + columns + ` FROM api_keys WHERE organisation_id = $1 ORDER BY id`
-	rows, _ := k.pool.Query(ctx, query, org) // CollectRows reports the error
-	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[Key])
-	if err != nil {
-		return nil, fmt.Errorf("list keys of %s: %w", org, err)
-	}
-	return keys, nil
-}
-
-// Revoke ends a key and reports whether it had not been revoked before. It takes effect within
-// a second.
-func (k *Keys) Revoke(ctx context.Context, id string) (bool, error) {
-	const query = `UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`
-	tag, err := k.pool.Exec(ctx, query, id)
-	if err != nil {
-		return false, fmt.Errorf("revoke key %s: %w", id, err)
-	}
-	k.found.clear()
-	return tag.RowsAffected() > 0, nil
-}
-
 // newText returns a fresh key.
 func newText(test bool) string {
 	prefix := livePrefix

@@ -1,0 +1,85 @@
+package rest
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+)
+
+// ListOrganisations shows a page of all organisations.
+func (s *Server) ListOrganisations(ctx context.Context, r ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error) {
+	p := page(r.Params.Limit, r.Params.Offset)
+	list, err := s.cfg.Keys.Organisations(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Organisation, len(list.Items))
+	for i, o := range list.Items {
+		items[i] = showOrganisation(o)
+	}
+	return ListOrganisations200JSONResponse{
+		Body: OrganisationPage{
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+		},
+		Headers: ListOrganisations200ResponseHeaders{
+			Link: nextLink(organisationsPath(), url.Values{}, p, len(items), list.Total),
+		},
+	}, nil
+}
+
+// CreateOrganisation adds an organisation.
+func (s *Server) CreateOrganisation(ctx context.Context, r CreateOrganisationRequestObject) (CreateOrganisationResponseObject, error) {
+	if err := invalid(nameFaults(r.Body.Name)); err != nil {
+		return nil, err
+	}
+	o, err := s.cfg.Keys.CreateOrganisation(ctx, r.Body.Name)
+	if err != nil {
+		return nil, err
+	}
+	return CreateOrganisation201JSONResponse{
+		Body: showOrganisation(o), Headers: CreateOrganisation201ResponseHeaders{Location: organisationPath(string(o.ID))},
+	}, nil
+}
+
+// ReadOrganisation shows an organisation.
+func (s *Server) ReadOrganisation(ctx context.Context, r ReadOrganisationRequestObject) (ReadOrganisationResponseObject, error) {
+	o, err := s.organisation(ctx, r.OrganisationID)
+	if err != nil {
+		return nil, err
+	}
+	return ReadOrganisation200JSONResponse{Body: showOrganisation(o)}, nil
+}
+
+// organisation returns the organisation of that ID. Names do not count here.
+func (s *Server) organisation(ctx context.Context, id string) (apikey.Organisation, error) {
+	o, ok, err := s.cfg.Keys.Organisation(ctx, id)
+	if err == nil && (!ok || string(o.ID) != id) {
+		err = domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "there is no such organisation")
+	}
+	return o, err
+}
+
+// showOrganisation returns an organisation as the API shows it.
+func showOrganisation(o apikey.Organisation) Organisation {
+	return Organisation{ID: string(o.ID), Name: o.Name, CreatedAt: o.CreatedAt.UTC()}
+}
+
+// nameFaults returns what is wrong with a name beyond its length.
+func nameFaults(name string) []domain.Fault {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return []domain.Fault{{Field: "name", Error: "must not be blank"}}
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return []domain.Fault{{Field: "name", Error: "must not contain control characters"}}
+	}
+	return nil
+}
+
+func organisationsPath() string         { return basePath + "/admin/organisations" }
+func organisationPath(id string) string { return organisationsPath() + "/" + url.PathEscape(id) }
+func organisationKeys(id string) string { return organisationPath(id) + "/keys" }
+func keyPath(id string) string          { return basePath + "/admin/keys/" + url.PathEscape(id) }
