@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 11, "the program, its seven verbs, and the three of keys")
+	require.Len(t, verbs, 15, "the program, its eight verbs, the four of keys, and the two of organisations")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
@@ -65,7 +65,7 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"unknown flag --frob (see ledger serve --help)":                         "serve --frob",
 		"missing flags: --database-url=URL (see ledger migrate --help)":         "migrate",
 		"missing flags: --api-key=lnc_live_…, --delivery=ID":                    "ingest file",
-		`expected one of "create", "list", "revoke" (see ledger keys --help)`:   "keys",
+		`expected one of "create", "list", "expire", "revoke" (see ledger keys`: "keys",
 		`--roles must be one of "api","follow","attempt" but got "push"`:        "serve --database-url x --encryption-key x --roles push",
 		"--retry-schedule must be waits such as 1s,2s,4s: 0s is none":           "serve --database-url x --encryption-key x --retry-schedule 1s,0s",
 		"--attempts and --attempts-per-destination must be at least 1":          "dev --attempts 0",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 type keysVerb struct {
 	Create createKeyVerb `cmd:"" help:"Create a key, and its organisation if there is none of that name. The key is printed once."`
 	List   listKeysVerb  `cmd:"" help:"List an organisation's keys."`
+	Expire expireKeyVerb `cmd:"" help:"Say when a key ends: now, in a while, or never. Processes notice within a second."`
 	Revoke revokeKeyVerb `cmd:"" help:"Revoke a key. Processes notice within a second."`
 }
 
@@ -123,12 +125,8 @@ func (v *listKeysVerb) Run(ctx context.Context, w world) error {
 	table := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tKEY\tNAME\tSTATE\tCREATED\tEXPIRES\tTIER\tPER HOUR\tSCOPES")
 	for _, k := range list {
-		expires := "never"
-		if k.ExpiresAt != nil {
-			expires = k.ExpiresAt.UTC().Format(time.RFC3339)
-		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Hint, k.Name, keyState(k, time.Now()),
-			k.CreatedAt.UTC().Format(time.RFC3339), expires, k.Tier, perHour(k), scopeList(k.Scopes))
+			k.CreatedAt.UTC().Format(time.RFC3339), expiry(k), k.Tier, perHour(k), scopeList(k.Scopes))
 	}
 	return table.Flush()
 }
@@ -160,6 +158,44 @@ func scopeList(scopes []apikey.Scope) string {
 		texts[i] = string(s)
 	}
 	return strings.Join(texts, ",")
+}
+
+// expireKeyVerb is ledger keys expire.
+type expireKeyVerb struct {
+	databaseFlags
+	ID    string        `arg:"" help:"ID of the key (key_…)."`
+	In    time.Duration `help:"How long the key is still good, such as 720h. Default: it ends now."`
+	Never bool          `help:"Take the expiry away."`
+}
+
+// Run sets when the key ends.
+func (v *expireKeyVerb) Run(ctx context.Context, w world) error {
+	if v.In < 0 || v.Never && v.In != 0 {
+		return errors.New("--in must not be negative, and does not go with --never")
+	}
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	at := time.Now().Add(v.In)
+	key, found, err := apikey.New(pool).Change(ctx, v.ID, apikey.Change{ExpiresAt: &at, NeverExpires: v.Never})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("there is no key %s that is not revoked", v.ID)
+	}
+	_, err = fmt.Fprintln(w.out, key.ID, "expires:", expiry(key))
+	return err
+}
+
+// expiry says when a key ends.
+func expiry(k apikey.Key) string {
+	if k.ExpiresAt == nil {
+		return "never"
+	}
+	return k.ExpiresAt.UTC().Format(time.RFC3339)
 }
 
 // revokeKeyVerb is ledger keys revoke.

@@ -89,6 +89,50 @@ func TestExpiredKeyIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "--expires-in must not be negative")
 }
 
+func TestKeyExpiresWhenTold(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	p := serve(t, database, encryptionKey())
+	text, id := createKey(t, database)
+	c := p.at(text)
+	require.Equal(t, http.StatusOK, c.status(t.Context(), "/api/v1/deliveries"))
+	expire := func(flags ...string) (string, error) {
+		out, _, err := verb(t, "", append([]string{"keys", "expire", "--database-url", database}, flags...)...)
+		return out, err
+	}
+	_, err := expire(id)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
+		3*time.Second, 20*time.Millisecond)
+	require.Contains(t, listKeys(t, database, "Acme")[id], " expired ")
+
+	out, err := expire(id, "--never")
+	require.NoError(t, err)
+	require.Equal(t, id+" expires: never\n", out)
+	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusOK },
+		3*time.Second, 20*time.Millisecond)
+	out, err = expire(id, "--in", "720h")
+	require.NoError(t, err)
+	require.Regexp(t, `^key_\w+ expires: 20\d\d-.*Z\n$`, out)
+	_, err = expire(id, "--in", "1h", "--never")
+	require.ErrorContains(t, err, "does not go with --never")
+	_, err = expire("key_absent")
+	require.EqualError(t, err, "there is no key key_absent that is not revoked")
+}
+
+func TestOrganisationsAreCreatedAndListed(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	made, _, err := verb(t, "", "organisations", "create", "Initech", "--database-url", database)
+	require.NoError(t, err)
+	require.Regexp(t, `^org_\w+\n$`, made)
+	createKey(t, database, "--organisation", strings.TrimSpace(made))
+	out, _, err := verb(t, "", "organisations", "list", "--database-url", database)
+	require.NoError(t, err)
+	require.Regexp(t, strings.TrimSpace(made)+` +20\d\d-\S+Z +Initech\n`, out)
+	require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 2, "a heading, and no other was made for the key")
+}
+
 func TestKeyMayDoWhatItsScopesSay(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)

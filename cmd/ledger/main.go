@@ -20,13 +20,14 @@ var version string
 
 // verbs are what the program can do, a file each.
 type verbs struct {
-	Serve   serveVerb   `cmd:"" help:"Answer the API, keep the read models, attempt what is due."`
-	Dev     devVerb     `cmd:"" help:"Everything in one process, with a private Postgres: for trying out and for development."`
-	Migrate migrateVerb `cmd:"" help:"Bring the database's schema up to date."`
-	Keys    keysVerb    `cmd:"" help:"Create, list and revoke API keys."`
-	Ingest  ingestVerb  `cmd:"" help:"Send qualified companies from a file to a running ledger."`
-	Verify  verifyVerb  `cmd:"" help:"Check that the log is what was recorded."`
-	Version versionVerb `cmd:"" help:"Tell which build this is."`
+	Serve         serveVerb         `cmd:"" help:"Answer the API, keep the read models, attempt what is due."`
+	Dev           devVerb           `cmd:"" help:"Everything in one process, with a private Postgres: for trying out and for development."`
+	Migrate       migrateVerb       `cmd:"" help:"Bring the database's schema up to date."`
+	Keys          keysVerb          `cmd:"" help:"Create, list, expire and revoke API keys."`
+	Organisations organisationsVerb `cmd:"" help:"Create and list organisations, for which keys act."`
+	Ingest        ingestVerb        `cmd:"" help:"Send qualified companies from a file to a running ledger."`
+	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
+	Version       versionVerb       `cmd:"" help:"Tell which build this is."`
 }
 
 // world is what the program sees of its surroundings. Tests make their own.
