@@ -109,6 +109,7 @@ type Search struct {
 	ID     domain.SearchID       `db:"id"`
 	Name   string                `db:"name"`   // of the oldest delivery bound to it
 	Status domain.DeliveryStatus `db:"status"` // active while one of them is
+	Oldest domain.DeliveryID     `db:"oldest"` // of them, by which searches are listed
 }
 
 const deliveryColumns = `id, name, status, schedule, prospect_search_id, version, created_at, updated_at`
@@ -135,9 +136,9 @@ func (v *Views) Deliveries(ctx context.Context, org domain.OrganisationID, statu
 		query = `
 			SELECT ` + deliveryColumns + `
 			FROM deliveries
-			WHERE organisation_id = $1 AND ($2 = '' OR status = $2)
+			WHERE organisation_id = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR id < $3)
 			ORDER BY id DESC
-			LIMIT $3 OFFSET $4`
+			LIMIT $4 OFFSET $5`
 	)
 	return listOf(ctx, v, "deliveries", count, query, pgx.RowToStructByName[Delivery], page, org, status)
 }
@@ -149,12 +150,14 @@ func (v *Views) Searches(ctx context.Context, org domain.OrganisationID, page Pa
 		count = `SELECT count(DISTINCT prospect_search_id) FROM deliveries WHERE organisation_id = $1`
 		query = `
 			SELECT prospect_search_id AS id, (array_agg(name ORDER BY id))[1] AS name,
-				CASE WHEN bool_or(status = 'active') THEN 'active' ELSE 'paused' END AS status
+				CASE WHEN bool_or(status = 'active') THEN 'active' ELSE 'paused' END AS status,
+				min(id) AS oldest
 			FROM deliveries
 			WHERE organisation_id = $1
 			GROUP BY prospect_search_id
+			HAVING $2 = '' OR min(id) > $2
 			ORDER BY min(id)
-			LIMIT $2 OFFSET $3`
+			LIMIT $3 OFFSET $4`
 	)
 	return listOf(ctx, v, "prospect searches", count, query, pgx.RowToStructByName[Search], page, org)
 }
@@ -193,7 +196,7 @@ func scanDestination(row pgx.CollectableRow) (d Destination, err error) {
 func (v *Views) Destinations(ctx context.Context, delivery domain.DeliveryID, page Page) (List[Destination], error) {
 	const (
 		count = `SELECT count(*) FROM destinations WHERE delivery_id = $1`
-		query = `SELECT ` + destinationColumns + ` FROM destinations WHERE delivery_id = $1 ORDER BY id LIMIT $2 OFFSET $3`
+		query = `SELECT ` + destinationColumns + ` FROM destinations WHERE delivery_id = $1 AND ($2 = '' OR id > $2) ORDER BY id LIMIT $3 OFFSET $4`
 	)
 	return listOf(ctx, v, "destinations", count, query, scanDestination, page, delivery)
 }

@@ -17,27 +17,30 @@ func NewViews(pool *pgxpool.Pool) *Views { return &Views{pool: pool} }
 // A Page says which part of a list is wanted.
 type Page struct {
 	Limit  int
-	Offset int64 // of the first item
+	Offset int64  // items to skip
+	After  string // only items after the one of this key; empty: from the start
 }
 
 // A List is a page of a list.
 type List[T any] struct {
 	Items []T
 	Total int64 // of the whole list
+	More  bool  // whether it goes on after the page
 }
 
-// listOf returns a page of what query selects, whose last two parameters are limit and
-// offset, and the total that count gives.
+// listOf returns a page of what query selects, whose last three parameters are the key to go
+// on after, limit and offset, and the total that count gives.
 func listOf[T any](ctx context.Context, v *Views, what, count, query string, scan pgx.RowToFunc[T], page Page, args ...any) (List[T], error) {
 	var list List[T]
 	if err := v.pool.QueryRow(ctx, count, args...).Scan(&list.Total); err != nil {
 		return list, fmt.Errorf("count %s: %w", what, err)
 	}
-	rows, _ := v.pool.Query(ctx, query, append(args, page.Limit, page.Offset)...) // CollectRows reports the error
+	rows, _ := v.pool.Query(ctx, query, append(args, page.After, page.Limit+1, page.Offset)...) // CollectRows reports the error
 	items, err := pgx.CollectRows(rows, scan)
 	if err != nil {
 		return list, fmt.Errorf("view %s: %w", what, err)
 	}
-	list.Items = items
+	list.More = len(items) > page.Limit
+	list.Items = items[:min(len(items), page.Limit)]
 	return list, nil
 }

@@ -272,9 +272,9 @@ func TestListsArePagedInAnOrderThatStays(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 3, found.Total)
 	require.Equal(t, []projections.Search{
-		{ID: "s1", Name: "CRM Sync", Status: domain.Active}, // one of its two deliveries is
-		{ID: "s2", Name: "CRM Sync", Status: domain.Paused},
-		{ID: "s3", Name: "CRM Sync", Status: domain.Active},
+		{ID: "s1", Name: "CRM Sync", Status: domain.Active, Oldest: ids[0]}, // one of its two deliveries is
+		{ID: "s2", Name: "CRM Sync", Status: domain.Paused, Oldest: ids[1]},
+		{ID: "s3", Name: "CRM Sync", Status: domain.Active, Oldest: ids[3]},
 	}, found.Items)
 
 	destinations, err := b.views.Destinations(t.Context(), ids[0], projections.Page{Limit: 2, Offset: 1})

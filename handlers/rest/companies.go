@@ -40,7 +40,7 @@ func (s *Server) ListCompanies(ctx context.Context, r ListCompaniesRequestObject
 	if err != nil {
 		return nil, err
 	}
-	return newCompaniesPage(deliveryPath(r.DeliveryID)+"/companies", feed, page, list), nil
+	return newCompaniesPage(requestFrom(ctx).url, feed, page, list), nil
 }
 
 // checkFeedParams refuses two ways to say where a page begins.
@@ -65,7 +65,7 @@ type companiesPage struct {
 }
 
 // newCompaniesPage returns the answer with the companies of list.
-func newCompaniesPage(path string, feed projections.Feed, page projections.FeedPage, list projections.List[projections.Company]) companiesPage {
+func newCompaniesPage(asked *url.URL, feed projections.Feed, page projections.FeedPage, list projections.List[projections.Company]) companiesPage {
 	read := page.Offset + int64(len(list.Items)) // of those beyond After
 	total := max(list.Total, 0)
 	last := page.After + min(page.Offset, total)
@@ -89,7 +89,7 @@ func newCompaniesPage(path string, feed projections.Feed, page projections.FeedP
 	b = append(append(append(b, `,"next_cursor":"`...), next...), "\"}\n"...)
 	answer := companiesPage{body: b}
 	if more {
-		answer.link = linkTo(path, url.Values{"cursor": {next}, "limit": {strconv.Itoa(page.Limit)}})
+		answer.link = nextPage(asked, next)
 	}
 	return answer
 }
@@ -139,8 +139,11 @@ func isOurs(name string) bool {
 
 // ListProspectSearches shows a page of the searches that the caller's deliveries are bound to.
 func (s *Server) ListProspectSearches(ctx context.Context, r ListProspectSearchesRequestObject) (ListProspectSearchesResponseObject, error) {
-	p := page(r.Params.Limit, r.Params.Offset)
-	list, err := s.cfg.Views.Searches(ctx, organisation(ctx), p)
+	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.cfg.Views.Searches(ctx, organisation(ctx), p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -148,12 +151,11 @@ func (s *Server) ListProspectSearches(ctx context.Context, r ListProspectSearche
 	for i, search := range list.Items {
 		items[i] = ProspectSearch{ID: string(search.ID), Name: search.Name, Status: DeliveryStatus(search.Status)}
 	}
+	cursor, link := p.next(list.More, lastKey(list, func(s projections.Search) string { return string(s.Oldest) }))
 	return ListProspectSearches200JSONResponse{
 		Body: ProspectSearchPage{
-			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: list.More, NextCursor: cursor,
 		},
-		Headers: ListProspectSearches200ResponseHeaders{
-			Link: nextLink(basePath+"/prospect-searches", url.Values{}, p, len(items), list.Total),
-		},
+		Headers: ListProspectSearches200ResponseHeaders{Link: link},
 	}, nil
 }

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"math"
-	"net/url"
 	"time"
 
 	"github.com/oapi-codegen/runtime"
@@ -15,9 +14,12 @@ import (
 
 // ListDeliveries shows a page of the caller's deliveries.
 func (s *Server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
-	p := page(r.Params.Limit, r.Params.Offset)
+	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
 	status := domain.DeliveryStatus(value(r.Params.Status))
-	list, err := s.cfg.Views.Deliveries(ctx, organisation(ctx), status, p)
+	list, err := s.cfg.Views.Deliveries(ctx, organisation(ctx), status, p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -25,15 +27,12 @@ func (s *Server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObje
 	for i, d := range list.Items {
 		items[i] = showDelivery(d)
 	}
-	query := url.Values{}
-	if status != "" {
-		query.Set("status", string(status))
-	}
+	cursor, link := p.next(list.More, lastKey(list, func(d projections.Delivery) string { return string(d.ID) }))
 	return ListDeliveries200JSONResponse{
 		Body: DeliveryPage{
-			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: list.More, NextCursor: cursor,
 		},
-		Headers: ListDeliveries200ResponseHeaders{Link: nextLink(deliveriesPath(), query, p, len(items), list.Total)},
+		Headers: ListDeliveries200ResponseHeaders{Link: link},
 	}, nil
 }
 

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"net/url"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -16,8 +15,11 @@ func (s *Server) ListDestinations(ctx context.Context, r ListDestinationsRequest
 	if _, err := s.cfg.Views.Delivery(ctx, organisation(ctx), id); err != nil {
 		return nil, err
 	}
-	p := page(r.Params.Limit, r.Params.Offset)
-	list, err := s.cfg.Views.Destinations(ctx, id, p)
+	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.cfg.Views.Destinations(ctx, id, p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -25,13 +27,12 @@ func (s *Server) ListDestinations(ctx context.Context, r ListDestinationsRequest
 	for i, d := range list.Items {
 		items[i] = showDestination(d)
 	}
+	cursor, link := p.next(list.More, lastKey(list, func(d projections.Destination) string { return string(d.ID) }))
 	return ListDestinations200JSONResponse{
 		Body: DestinationPage{
-			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: list.More, NextCursor: cursor,
 		},
-		Headers: ListDestinations200ResponseHeaders{
-			Link: nextLink(destinationsPath(r.DeliveryID), url.Values{}, p, len(items), list.Total),
-		},
+		Headers: ListDestinations200ResponseHeaders{Link: link},
 	}, nil
 }
 

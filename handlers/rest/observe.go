@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -23,6 +24,7 @@ type request struct {
 	id            string
 	key           apikey.Key // zero until it is authenticated
 	preconditions preconditions
+	url           *url.URL     // as it was asked for
 	seed          *domain.Seed // nil unless it is made under an Idempotency-Key
 }
 
@@ -52,7 +54,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r.Header[echo.HeaderXRequestID] = []string{id}
 		c.Response().Header()[echo.HeaderXRequestID] = []string{id}
-		request := &request{id: id, preconditions: newPreconditions(r.Header)}
+		asked := *r.URL // validation enters defaults in the other one
+		request := &request{id: id, url: &asked, preconditions: newPreconditions(r.Header)}
 		c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestKey{}, request)))
 
 		err := next(c)

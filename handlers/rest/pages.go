@@ -1,9 +1,15 @@
 package rest
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/url"
 	"strconv"
+	"unicode/utf8"
 
+	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -27,6 +33,79 @@ func optional[T comparable](v T) *T {
 // page returns the page that a list's parameters ask for; validation has entered defaults.
 func page(limit *Limit, offset *Offset) projections.Page {
 	return projections.Page{Limit: value(limit), Offset: value(offset)}
+}
+
+// A listing is a list as a request asks for it: which page, and where it goes on.
+type listing struct {
+	projections.Page
+	url   *url.URL // as it was asked for
+	owner domain.OrganisationID
+}
+
+// newListing returns what a list's parameters ask for, or all that is wrong with them.
+func newListing(ctx context.Context, limit *Limit, offset *Offset, cursor *Cursor) (listing, error) {
+	l := listing{Page: page(limit, offset), url: requestFrom(ctx).url, owner: organisation(ctx)}
+	if cursor == nil {
+		return l, nil
+	}
+	var faults []domain.Fault
+	if l.Offset != 0 {
+		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
+	}
+	key, ok := l.parseCursor(*cursor)
+	if !ok {
+		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this list with these filters", Provided: said("cursor", *cursor)})
+	}
+	l.After = key
+	return l, invalid(faults)
+}
+
+// listCursorVersion begins the cursors of lists, which differ from those of feeds.
+const listCursorVersion = 2
+
+// tag tells lists apart, and one list with other filters.
+func (l listing) tag() []byte {
+	filters := l.url.Query()
+	for _, name := range []string{"limit", "offset", "cursor"} {
+		filters.Del(name)
+	}
+	sum := sha256.Sum256([]byte(string(l.owner) + "\n" + l.url.Path + "\n" + filters.Encode()))
+	return append([]byte{listCursorVersion}, sum[:8]...)
+}
+
+// parseCursor returns the key in a cursor, and false when it is none of this list.
+func (l listing) parseCursor(cursor string) (string, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	key, ok := bytes.CutPrefix(b, l.tag())
+	return string(key), err == nil && ok && len(key) > 0 && utf8.Valid(key) && !bytes.ContainsRune(key, 0)
+}
+
+// next returns the cursor that goes on after the item of that key, and the Link header's value
+// that leads there. Of the last page there is neither.
+func (l listing) next(more bool, key string) (cursor, link *string) {
+	if !more {
+		return nil, nil
+	}
+	text := base64.RawURLEncoding.EncodeToString(append(l.tag(), key...))
+	return &text, nextPage(l.url, text)
+}
+
+// nextPage returns the Link header's value that leads from the page at u to the one that cursor
+// begins: with all parameters but those that cursor stands for.
+func nextPage(u *url.URL, cursor string) *string {
+	query := u.Query()
+	query.Del("offset")
+	query.Del("delivered_since")
+	query.Set("cursor", cursor)
+	return linkTo(u.EscapedPath(), query)
+}
+
+// lastKey returns the key of a list's last item, "" when there is none.
+func lastKey[T any](list projections.List[T], key func(T) string) string {
+	if len(list.Items) == 0 {
+		return ""
+	}
+	return key(list.Items[len(list.Items)-1])
 }
 
 // hasMore reports whether a list goes on after a page of n items.
