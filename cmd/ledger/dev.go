@@ -72,7 +72,7 @@ func (v *devVerb) serve(ctx context.Context, w world, pool *pgxpool.Pool, key va
 		return fmt.Errorf("read log level: %w", err)
 	}
 	e := engine{
-		engineFlags: v.engineFlags, pool: pool, key: key, roles: []string{roleAPI, roleFollow, roleAttempt},
+		engineFlags: v.engineFlags, pool: pool, keys: []vault.Key{key}, roles: []string{roleAPI, roleFollow, roleAttempt},
 		private: true, log: v.logger(w.err, level),
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

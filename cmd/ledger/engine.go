@@ -70,7 +70,7 @@ const (
 type engine struct {
 	engineFlags
 	pool      *pgxpool.Pool
-	key       vault.Key
+	keys      []vault.Key // of the secrets; the first seals
 	roles     []string
 	private   bool                  // destinations may be at private addresses
 	observe   func(webhooks.Report) // may be nil
@@ -136,9 +136,9 @@ func (e *engine) run(ctx context.Context) error {
 // api returns the server of the API; without that role, of the status alone.
 func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
-		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.key),
-		Tester:   webhooks.NewTester(e.store, vault.New(e.pool, e.key), e.sender),
-		Idempotency: idempotency.New(e.pool, vault.New(e.pool, e.key)),
+		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.keys[0], e.keys[1:]...),
+		Tester:      webhooks.NewTester(e.store, vault.New(e.pool, e.keys[0], e.keys[1:]...), e.sender),
+		Idempotency: idempotency.New(e.pool, vault.New(e.pool, e.keys[0], e.keys[1:]...)),
 		CheckURL:    webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
@@ -167,7 +167,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	}
 	if attempt {
 		told, err := webhooks.Add(ctx, router, webhooks.Config{
-			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.key), Log: e.log,
+			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.keys[0], e.keys[1:]...), Log: e.log,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
 			Grace: attemptGrace, Observe: e.observe,
 		})

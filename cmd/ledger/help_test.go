@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 15, "the program, its eight verbs, the four of keys, and the two of organisations")
+	require.Len(t, verbs, 16, "the program, its nine verbs, the four of keys, and the two of organisations")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
@@ -71,6 +71,9 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"--attempts and --attempts-per-destination must be at least 1":          "dev --attempts 0",
 		"--roles must name at least one of api, follow and attempt":             "serve --database-url x --encryption-key x --roles=",
 		"read --encryption-key: an encryption key is 32 random bytes in base64": "serve --database-url x --encryption-key secret",
+		"missing flags: --encryption-key=KEY or --encryption-key-file=FILE":     "serve --database-url x",
+		"--encryption-key and --encryption-key-file exclude each other":         "rekey --database-url x --encryption-key x --encryption-key-file x",
+		"read --encryption-key-file: open nowhere: no such file or directory":   "rekey --database-url x --encryption-key-file nowhere",
 		"--max-connections must be at least 1":                                  "verify --database-url x --max-connections 0",
 		"use the database of --database-url: ":                                  "verify --database-url nonsense",
 		"migrate the database of --database-url: ":                              "migrate --database-url nonsense",

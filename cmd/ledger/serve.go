@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/openprospect/delivery-ledger/eventstore/vault"
 )
 
 // serveVerb is ledger serve.
 type serveVerb struct {
 	databaseFlags
+	encryptionFlags
 	engineFlags
 	Roles                    []string `enum:"api,follow,attempt" default:"api,follow,attempt" placeholder:"ROLE" help:"What this process does, of api, follow and attempt: answer the API, keep the read models, attempt webhooks. Default: all. Any number of processes may share a database, in any mixture."`
-	EncryptionKey            string   `required:"" placeholder:"KEY" help:"Key under which secrets are kept: 32 random bytes in base64, as openssl rand -base64 32 prints. The same for all processes."`
 	AllowPrivateDestinations bool     `help:"Let webhooks go to loopback, private and link-local addresses. Off unless you know all who configure destinations."`
 	LogLevel                 string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 }
@@ -34,9 +32,9 @@ func (v *serveVerb) Run(ctx context.Context, w world) error {
 	if len(v.Roles) == 0 {
 		return errors.New("--roles must name at least one of api, follow and attempt")
 	}
-	key, err := vault.ParseKey(v.EncryptionKey)
+	keys, err := v.keys()
 	if err != nil {
-		return fmt.Errorf("read --encryption-key: %w", err)
+		return err
 	}
 	pool, err := v.open(ctx)
 	if err != nil {
@@ -44,7 +42,7 @@ func (v *serveVerb) Run(ctx context.Context, w world) error {
 	}
 	defer pool.Close()
 	e := engine{
-		engineFlags: v.engineFlags, pool: pool, key: key, roles: v.Roles, private: v.AllowPrivateDestinations,
+		engineFlags: v.engineFlags, pool: pool, keys: keys, roles: v.Roles, private: v.AllowPrivateDestinations,
 		log: v.logger(w.err, level),
 	}
 	return e.run(ctx)

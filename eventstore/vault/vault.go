@@ -2,19 +2,22 @@
 //
 // Secrets are sealed with AES-256-GCM. The ID of a secret is its additional data, so that a
 // sealed secret cannot be passed off as another one; the key's ID stands before it, so that
-// keys can be changed.
+// keys can be changed: a vault seals with its first key and opens with whichever did. See
+// [Vault.Rekey].
 package vault
 
 import (
-	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -54,14 +57,43 @@ func ParseKey(text string) (Key, error) {
 	return Key{id: [4]byte(sum[:4]), aead: aead}, nil
 }
 
+// ParseKeys returns the keys in text, which has commas or line ends between them. An error names
+// the place of the key that is none, not what stands there.
+func ParseKeys(text string) ([]Key, error) {
+	parts := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(parts) < 2 {
+		key, err := ParseKey(strings.Join(parts, ""))
+		return []Key{key}, err
+	}
+	keys := make([]Key, len(parts))
+	for i, part := range parts {
+		key, err := ParseKey(part)
+		if err != nil {
+			return nil, fmt.Errorf("key %d of %d: %w", i+1, len(parts), err)
+		}
+		keys[i] = key
+	}
+	return keys, nil
+}
+
+// ID names the key without telling it.
+func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
+
 // A Vault keeps secrets in a database. It is safe for concurrent use.
 type Vault struct {
 	pool *pgxpool.Pool
-	key  Key
+	key  Key             // that seals
+	keys map[[4]byte]Key // that open
 }
 
-// New returns a vault in pool's database that seals with key.
-func New(pool *pgxpool.Pool, key Key) *Vault { return &Vault{pool: pool, key: key} }
+// New returns a vault in pool's database that seals with key, and opens also what others sealed.
+func New(pool *pgxpool.Pool, key Key, others ...Key) *Vault {
+	v := &Vault{pool: pool, key: key, keys: map[[4]byte]Key{key.id: key}}
+	for _, other := range others {
+		v.keys[other.id] = other
+	}
+	return v
+}
 
 // Put keeps secret under id, a fresh one, before any event names it.
 func (v *Vault) Put(ctx context.Context, id, secret string) error {
@@ -93,11 +125,13 @@ func (v *Vault) Seal(id string, plain []byte) []byte {
 
 // Unseal returns what was sealed under id.
 func (v *Vault) Unseal(id string, sealed []byte) ([]byte, error) {
-	ciphertext, ok := bytes.CutPrefix(sealed, v.key.id[:])
+	sealer, ciphertext := [4]byte{}, sealed[min(len(sealed), 4):]
+	copy(sealer[:], sealed)
+	key, ok := v.keys[sealer]
 	if !ok {
-		return nil, fmt.Errorf("open secret %s: it was sealed with another key", id)
+		return nil, fmt.Errorf("open secret %s: it was sealed with another key, %s", id, hex.EncodeToString(sealer[:]))
 	}
-	plain, err := v.key.aead.Open(nil, nil, ciphertext, []byte(id))
+	plain, err := key.aead.Open(nil, nil, ciphertext, []byte(id))
 	if err != nil {
 		return nil, fmt.Errorf("open secret %s: %w", id, err)
 	}

@@ -95,7 +95,7 @@ func (s *subscriber) drain() {
 
 // run claims and hands out until ctx is done.
 func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
-	var released, swept time.Time
+	var released, swept, looked time.Time
 	for ctx.Err() == nil {
 		_, shown := s.shown.Next()
 		claimed, err := s.next(ctx, out)
@@ -107,6 +107,10 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 		if err == nil && now.Sub(swept) > sweepEvery {
 			swept = now
 			err = s.leases.sweep(ctx)
+		}
+		if err == nil && now.Sub(looked) > secretsEvery {
+			looked = now
+			err = sweepSecrets(ctx, s.cfg.Pool)
 		}
 		s.report(ctx, err)
 		switch {

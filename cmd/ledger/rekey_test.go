@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/eventstore/vault"
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+func TestEncryptionKeyIsChangedWhileTheLedgerServes(t *testing.T) {
+	t.Parallel()
+	database, former, current := testdb.URL(t), encryptionKey(), encryptionKey()
+	both := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(both, []byte(current+"\n"+former+"\n"), 0o600))
+	key := newKey(t, database)
+	p := serve(t, database, former+","+current)
+	c := p.at(key)
+	r := newReceiver(t, ok)
+	delivery := c.delivery(t, r.url)
+	c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+delivery+"/destinations",
+		`{"type":"webhook","url":"`+r.url+`","auth_type":"bearer","auth_token":"t0ken"}`)
+
+	check := func(want ...string) {
+		out, _, err := verb(t, "", "rekey", "--check", "--database-url", database, "--encryption-key-file", both)
+		require.NoError(t, err)
+		for _, line := range want {
+			require.Contains(t, strings.Join(strings.Fields(out), " "), line)
+		}
+	}
+	first, err := vault.ParseKey(current)
+	require.NoError(t, err)
+	second, err := vault.ParseKey(former)
+	require.NoError(t, err)
+	check(first.ID()+" 0 yes, seals", second.ID()+" 4 yes")
+	out, _, err := verb(t, "", "rekey", "--database-url", database, "--encryption-key-file", both)
+	require.NoError(t, err)
+	require.Equal(t, "4 secrets were sealed anew. All are under key "+first.ID()+".\n", out)
+	check(first.ID()+" 4 yes, seals", second.ID()+" 0 yes")
+
+	c.qualify(t, delivery, "comp_1")
+	c.awaitCount(t, delivery, "delivered", 2)
+	require.NoError(t, p.stop(t))
+	c = serve(t, database, current).at(key)
+	c.qualify(t, delivery, "comp_2")
+	c.awaitCount(t, delivery, "delivered", 4)
+	out, _, err = verb(t, "", "rekey", "--check", "--database-url", database, "--encryption-key", encryptionKey())
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(strings.Fields(out), " "), first.ID()+" 4 no")
+}
