@@ -196,3 +196,12 @@ func TestLargeAnswersAreCompressed(t *testing.T) {
 	unpacked := c.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "") // the client's transport unpacks
 	require.True(t, bytes.Equal(plain.body, unpacked.body))
 }
+
+func TestLargeErrorComesWhole(t *testing.T) {
+	t.Parallel()
+	c, _ := setup(t)
+	long := strings.Repeat("x", 3000)
+	a := c.call(t, http.StatusNotFound, "GET", "/api/v1/deliveries/"+long, "", "Accept-Encoding", "gzip")
+	require.Empty(t, a.header.Get("Content-Encoding"))
+	require.Contains(t, a.field(t, "message"), long)
+}

@@ -32,7 +32,10 @@ func (s *Server) compress(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		w := &compressor{ResponseWriter: res.Writer}
 		res.Writer = w
-		defer w.close()
+		defer func() { // what is written from here on, such as an error, is none of the compressor's
+			w.close()
+			res.Writer = w.ResponseWriter
+		}()
 		return next(c)
 	}
 }

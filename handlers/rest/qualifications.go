@@ -3,12 +3,12 @@ package rest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -91,10 +91,16 @@ func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
 	return err
 }
 
+// storable reports whether text is JSON that the log can keep: its texts are Unicode (RFC 7493,
+// section 2.1), and no escape is half of a pair. Names may repeat.
+func storable(text []byte) bool {
+	return jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true))
+}
+
 // document hands over what a JSON document contains. A single object that is not valid is an
 // error, as nothing else could be accepted.
 func (h *handOver) document(ctx context.Context, body []byte) error {
-	if !json.Valid(body) || !utf8.Valid(body) {
+	if !storable(body) {
 		return errNotJSON
 	}
 	body = bytes.TrimSpace(body)
@@ -134,7 +140,7 @@ func (h *handOver) lines(ctx context.Context, body io.Reader) error {
 			c.add(&item{index: n, fault: errLongLine}, 0)
 		case err != nil:
 			return unreadable(err)
-		case !json.Valid(line) || !utf8.Valid(line):
+		case !storable(line):
 			c.add(&item{index: n, fault: errNotJSON}, 0)
 		default:
 			c.add(newItem(n, bytes.Clone(line)), len(line))

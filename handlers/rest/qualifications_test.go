@@ -202,3 +202,17 @@ func TestDeliveryChangesWhileCompaniesQualify(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestHalfOfAPairIsNoJSON(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	id := c.createDelivery(t, sampleDelivery)
+	half := strings.Replace(company("comp_1"), "Acme Corp", `Acme \ud800 Corp`, 1)
+	whole := strings.Replace(company("comp_2"), "Acme Corp", `Acme \ud83e\udd84 Corp`, 1)
+	s, _ := c.qualify(t, id, half+"\n"+whole, ndjson...)
+	require.Equal(t, []string{"rejected", "accepted"}, s.outcomes())
+	require.Equal(t, "INVALID_JSON", s.Items[0].Error.Code)
+	a := c.call(t, http.StatusBadRequest, "POST", "/api/v1/deliveries/"+id+"/qualifications", half)
+	require.Equal(t, "INVALID_JSON", a.field(t, "code"))
+	require.NotContains(t, f.log.String(), `"level":"ERROR"`)
+}
