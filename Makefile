@@ -2,7 +2,7 @@ TOOL    := go tool -modfile=.ci/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race bench check fmt vet imports generate generated lint build clean
+.PHONY: help run test race snippets bench check fmt vet imports generate generated lint build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: ## run every test; it starts the Postgres that it needs
 
 race: ## run every test under the race detector, in random order
 	go test -race -shuffle=on -timeout=8m ./...
+
+snippets: ## run what customers run: curl, Node, Python and express against the ledger
+	.ci/snippets.sh
 
 bench: ## measure: every benchmark, once
 	go test -run '^$$' -bench . -benchmem ./...
