@@ -42,7 +42,8 @@ type Attempt struct {
 	Number          int               `json:"attempt"`
 	StartedAt       time.Time         `json:"started_at"`
 	Microseconds    int64             `json:"duration_us"`
-	Status          int               `json:"status,omitempty"` // 0: no answer
+	RequestHeaders  map[string]string `json:"request_headers,omitempty"` // redacted where they hold a secret
+	Status          int               `json:"status,omitempty"`          // 0: no answer
 	ResponseHeaders map[string]string `json:"response_headers,omitempty"`
 	ResponseBody    string            `json:"response_body,omitempty"` // its first KiB
 }

@@ -17,6 +17,13 @@ COMMENT ON TABLE  history             IS 'Where in the log the events of each de
 COMMENT ON COLUMN history.number      IS 'Place among the delivery''s events: 1, 2, 3, … without a gap, so that an offset is a look-up and the last one the total.';
 COMMENT ON COLUMN history.type_number IS 'Place among those of the same type, likewise.';
 
+-- Dispatches by delivery. Nothing in the first ever changes; the second has no row while all goes well.
+
+CREATE INDEX dispatches_of_delivery ON dispatches (delivery_id, position);
+CREATE INDEX dispatches_lost ON dispatches (delivery_id, position) WHERE status IN ('failed', 'cancelled');
+
 -- +goose Down
 
+DROP INDEX dispatches_lost;
+DROP INDEX dispatches_of_delivery;
 DROP TABLE history;

@@ -218,6 +218,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkFeeds(rt, b, l)
 		checkDeliveries(rt, b, l)
 		checkHistory(rt, b, records)
+		checkDispatchLists(rt, b, l, head)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

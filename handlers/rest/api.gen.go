@@ -68,28 +68,28 @@ func (e CreatedKeyStatus) Valid() bool {
 
 // Defines values for DeliveredCompanyStatus.
 const (
-	Cancelled DeliveredCompanyStatus = "cancelled"
-	Delivered DeliveredCompanyStatus = "delivered"
-	Failed    DeliveredCompanyStatus = "failed"
-	Held      DeliveredCompanyStatus = "held"
-	Pending   DeliveredCompanyStatus = "pending"
-	Retrying  DeliveredCompanyStatus = "retrying"
+	DeliveredCompanyStatusCancelled DeliveredCompanyStatus = "cancelled"
+	DeliveredCompanyStatusDelivered DeliveredCompanyStatus = "delivered"
+	DeliveredCompanyStatusFailed    DeliveredCompanyStatus = "failed"
+	DeliveredCompanyStatusHeld      DeliveredCompanyStatus = "held"
+	DeliveredCompanyStatusPending   DeliveredCompanyStatus = "pending"
+	DeliveredCompanyStatusRetrying  DeliveredCompanyStatus = "retrying"
 )
 
 // Valid indicates whether the value is a known member of the DeliveredCompanyStatus enum.
 func (e DeliveredCompanyStatus) Valid() bool {
 	switch e {
-	case Cancelled:
+	case DeliveredCompanyStatusCancelled:
 		return true
-	case Delivered:
+	case DeliveredCompanyStatusDelivered:
 		return true
-	case Failed:
+	case DeliveredCompanyStatusFailed:
 		return true
-	case Held:
+	case DeliveredCompanyStatusHeld:
 		return true
-	case Pending:
+	case DeliveredCompanyStatusPending:
 		return true
-	case Retrying:
+	case DeliveredCompanyStatusRetrying:
 		return true
 	default:
 		return false
@@ -144,6 +144,36 @@ func (e DestinationType) Valid() bool {
 	case API:
 		return true
 	case Webhook:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DispatchStatus.
+const (
+	DispatchStatusCancelled DispatchStatus = "cancelled"
+	DispatchStatusDelivered DispatchStatus = "delivered"
+	DispatchStatusFailed    DispatchStatus = "failed"
+	DispatchStatusHeld      DispatchStatus = "held"
+	DispatchStatusPending   DispatchStatus = "pending"
+	DispatchStatusRetrying  DispatchStatus = "retrying"
+)
+
+// Valid indicates whether the value is a known member of the DispatchStatus enum.
+func (e DispatchStatus) Valid() bool {
+	switch e {
+	case DispatchStatusCancelled:
+		return true
+	case DispatchStatusDelivered:
+		return true
+	case DispatchStatusFailed:
+		return true
+	case DispatchStatusHeld:
+		return true
+	case DispatchStatusPending:
+		return true
+	case DispatchStatusRetrying:
 		return true
 	default:
 		return false
@@ -617,6 +647,97 @@ type DestinationTest struct {
 // DestinationType Pushed to a URL, or pulled only.
 type DestinationType string
 
+// Dispatch defines model for Dispatch.
+type Dispatch struct {
+	AttemptCount int `json:"attempt_count"`
+
+	// DeliveryConfigurationID Of the delivery.
+	DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+	// DeliveryID Of the hand-over, as in webhooks.
+	DeliveryID    string `json:"delivery_id"`
+	DestinationID string `json:"destination_id"`
+
+	// DueAt When the next attempt may be made. Absent when none is owed.
+	DueAt *time.Time `json:"due_at,omitempty"`
+
+	// ID The `webhook-id` of its requests.
+	ID string `json:"id"`
+
+	// Sequence The `Ledger-Sequence` of its requests.
+	Sequence int64 `json:"sequence"`
+
+	// SettledAt When it was delivered, failed or cancelled.
+	SettledAt *time.Time `json:"settled_at,omitempty"`
+
+	// Status `held` is what is owed while the delivery is paused or the destination disabled.
+	Status DispatchStatus `json:"status"`
+}
+
+// DispatchAttempt defines model for DispatchAttempt.
+type DispatchAttempt struct {
+	Attempt    int     `json:"attempt"`
+	DurationMs float64 `json:"duration_ms"`
+
+	// Error Why it failed. Absent when it succeeded.
+	Error *string `json:"error,omitempty"`
+
+	// NextAttemptAt When the next one was due after it.
+	NextAttemptAt  *time.Time        `json:"next_attempt_at,omitempty"`
+	RequestHeaders map[string]string `json:"request_headers"`
+
+	// ResponseBody Its first KiB.
+	ResponseBody    *string           `json:"response_body,omitempty"`
+	ResponseHeaders map[string]string `json:"response_headers"`
+	StartedAt       time.Time         `json:"started_at"`
+
+	// Status Absent when there was no answer.
+	Status *int `json:"status,omitempty"`
+}
+
+// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
+type DispatchDetail struct {
+	AttemptCount int               `json:"attempt_count"`
+	Attempts     []DispatchAttempt `json:"attempts"`
+
+	// DeliveryConfigurationID Of the delivery.
+	DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+	// DeliveryID Of the hand-over, as in webhooks.
+	DeliveryID    string `json:"delivery_id"`
+	DestinationID string `json:"destination_id"`
+
+	// DueAt When the next attempt may be made. Absent when none is owed.
+	DueAt *time.Time `json:"due_at,omitempty"`
+
+	// ID The `webhook-id` of its requests.
+	ID string `json:"id"`
+
+	// Sequence The `Ledger-Sequence` of its requests.
+	Sequence int64 `json:"sequence"`
+
+	// SettledAt When it was delivered, failed or cancelled.
+	SettledAt *time.Time `json:"settled_at,omitempty"`
+
+	// Status `held` is what is owed while the delivery is paused or the destination disabled.
+	Status DispatchStatus `json:"status"`
+}
+
+// DispatchPage Example: {"has_more":false,"items":[{"attempt_count":1,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}],"limit":20,"offset":0,"total":1}
+type DispatchPage struct {
+	HasMore bool       `json:"has_more"`
+	Items   []Dispatch `json:"items"`
+	Limit   int        `json:"limit"`
+
+	// NextCursor Goes on to what is older. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+	Offset     int64   `json:"offset"`
+	Total      int64   `json:"total"`
+}
+
+// DispatchStatus `held` is what is owed while the delivery is paused or the destination disabled.
+type DispatchStatus string
+
 // Event defines model for Event.
 type Event struct {
 	// Actor Who asked for it: an API key's ID, or a part of the ledger.
@@ -993,6 +1114,9 @@ type DeliveryID = string
 // DestinationID defines model for DestinationId.
 type DestinationID = string
 
+// DispatchID defines model for DispatchId.
+type DispatchID = string
+
 // FeedID defines model for FeedId.
 type FeedID = string
 
@@ -1290,6 +1414,33 @@ type TestDestinationParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// ListDispatchesParams defines parameters for ListDispatches.
+type ListDispatchesParams struct {
+	// Status Only dispatches that have it.
+	Status *DispatchStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Destination Only dispatches to this destination.
+	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
+
+	// Since Nothing before this time. In a URL, `+` is written `%2B`.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what was before this time.
+	Until *Until `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit How many items the page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many items to skip.
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Type Only events of this type.
@@ -1330,6 +1481,12 @@ type QualifyCompaniesParams struct {
 
 // QualifyCompaniesJSONBody1 defines parameters for QualifyCompanies.
 type QualifyCompaniesJSONBody1 = []Qualification
+
+// ReadDispatchParams defines parameters for ReadDispatch.
+type ReadDispatchParams struct {
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
 
 // ListProspectSearchesParams defines parameters for ListProspectSearches.
 type ListProspectSearchesParams struct {
@@ -1846,12 +2003,18 @@ type ServerInterface interface {
 	// TestDestination Sends a destination a webhook now, to see that it works
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test)
 	TestDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params TestDestinationParams) error
+	// ListDispatches Lists a delivery's dispatches, the newest hand-overs first
+	// (GET /api/v1/deliveries/{delivery_id}/dispatches)
+	ListDispatches(ctx echo.Context, deliveryID DeliveryID, params ListDispatchesParams) error
 	// ListEvents Lists all that happened to a delivery, newest first
 	// (GET /api/v1/deliveries/{delivery_id}/events)
 	ListEvents(ctx echo.Context, deliveryID DeliveryID, params ListEventsParams) error
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx echo.Context, deliveryID FeedID, params QualifyCompaniesParams) error
+	// ReadDispatch Shows a dispatch with each of its attempts
+	// (GET /api/v1/dispatches/{dispatch_id})
+	ReadDispatch(ctx echo.Context, dispatchID DispatchID, params ReadDispatchParams) error
 	// ListProspectSearches Lists the prospect searches that the caller's deliveries are bound to
 	// (GET /api/v1/prospect-searches)
 	ListProspectSearches(ctx echo.Context, params ListProspectSearchesParams) error
@@ -3028,6 +3191,90 @@ func (w *ServerInterfaceWrapper) TestDestination(ctx echo.Context) error {
 	return err
 }
 
+// ListDispatches converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDispatches(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDispatchesParams
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "destination" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "destination", ctx.QueryParams(), &params.Destination, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDispatches(ctx, deliveryID, params)
+	return err
+}
+
 // ListEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 	var err error
@@ -3156,6 +3403,42 @@ func (w *ServerInterfaceWrapper) QualifyCompanies(ctx echo.Context) error {
 	return err
 }
 
+// ReadDispatch converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadDispatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "dispatch_id" -------------
+	var dispatchID DispatchID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "dispatch_id", ctx.Param("dispatch_id"), &dispatchID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dispatch_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadDispatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadDispatch(ctx, dispatchID, params)
+	return err
+}
+
 // ListProspectSearches converts echo context to params.
 func (w *ServerInterfaceWrapper) ListProspectSearches(ctx echo.Context) error {
 	var err error
@@ -3267,6 +3550,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/enable", wrapper.EnableDestination, options.OperationMiddlewares["enableDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/rotate-secret", wrapper.RotateSecret, options.OperationMiddlewares["rotateSecret"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/dispatches", wrapper.ListDispatches, options.OperationMiddlewares["listDispatches"]...)
+	router.GET(options.BaseURL+"/api/v1/dispatches/:dispatch_id", wrapper.ReadDispatch, options.OperationMiddlewares["readDispatch"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/qualifications", wrapper.QualifyCompanies, options.OperationMiddlewares["qualifyCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/companies", wrapper.ListCompanies, options.OperationMiddlewares["listCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/prospect-searches", wrapper.ListProspectSearches, options.OperationMiddlewares["listProspectSearches"]...)
@@ -11271,6 +11556,289 @@ func (response TestDestination503ApplicationProblemPlusJSONResponse) VisitTestDe
 	return err
 }
 
+type ListDispatchesRequestObject struct {
+	DeliveryID DeliveryID `json:"delivery_id"`
+	Params     ListDispatchesParams
+}
+
+type ListDispatchesResponseObject interface {
+	VisitListDispatchesResponse(w http.ResponseWriter) error
+}
+
+type ListDispatches200ResponseHeaders struct {
+	Link               *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ListDispatches200JSONResponse struct {
+	Body    DispatchPage
+	Headers ListDispatches200ResponseHeaders
+}
+
+func (response ListDispatches200JSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches401ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches403ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches404ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches422ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches429ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches500ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDispatches503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListDispatches503ApplicationProblemPlusJSONResponse) VisitListDispatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListEventsRequestObject struct {
 	DeliveryID DeliveryID `json:"delivery_id"`
 	Params     ListEventsParams
@@ -11975,6 +12543,251 @@ func (response QualifyCompanies503ApplicationProblemPlusJSONResponse) VisitQuali
 	return err
 }
 
+type ReadDispatchRequestObject struct {
+	DispatchID DispatchID `json:"dispatch_id"`
+	Params     ReadDispatchParams
+}
+
+type ReadDispatchResponseObject interface {
+	VisitReadDispatchResponse(w http.ResponseWriter) error
+}
+
+type ReadDispatch200ResponseHeaders struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ReadDispatch200JSONResponse struct {
+	Body    DispatchDetail
+	Headers ReadDispatch200ResponseHeaders
+}
+
+func (response ReadDispatch200JSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch401ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch403ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch404ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch429ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch500ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDispatch503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDispatch503ApplicationProblemPlusJSONResponse) VisitReadDispatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProspectSearchesRequestObject struct {
 	Params ListProspectSearchesParams
 }
@@ -12294,12 +13107,18 @@ type StrictServerInterface interface {
 	// TestDestination Sends a destination a webhook now, to see that it works
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/test)
 	TestDestination(ctx context.Context, request TestDestinationRequestObject) (TestDestinationResponseObject, error)
+	// ListDispatches Lists a delivery's dispatches, the newest hand-overs first
+	// (GET /api/v1/deliveries/{delivery_id}/dispatches)
+	ListDispatches(ctx context.Context, request ListDispatchesRequestObject) (ListDispatchesResponseObject, error)
 	// ListEvents Lists all that happened to a delivery, newest first
 	// (GET /api/v1/deliveries/{delivery_id}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx context.Context, request QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error)
+	// ReadDispatch Shows a dispatch with each of its attempts
+	// (GET /api/v1/dispatches/{dispatch_id})
+	ReadDispatch(ctx context.Context, request ReadDispatchRequestObject) (ReadDispatchResponseObject, error)
 	// ListProspectSearches Lists the prospect searches that the caller's deliveries are bound to
 	// (GET /api/v1/prospect-searches)
 	ListProspectSearches(ctx context.Context, request ListProspectSearchesRequestObject) (ListProspectSearchesResponseObject, error)
@@ -13103,6 +13922,32 @@ func (sh *strictHandler) TestDestination(ctx echo.Context, deliveryID DeliveryID
 	return nil
 }
 
+// ListDispatches operation middleware
+func (sh *strictHandler) ListDispatches(ctx echo.Context, deliveryID DeliveryID, params ListDispatchesParams) error {
+	var request ListDispatchesRequestObject
+
+	request.DeliveryID = deliveryID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDispatches(ctx.Request().Context(), request.(ListDispatchesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDispatches")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDispatchesResponseObject); ok {
+		return validResponse.VisitListDispatchesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListEvents operation middleware
 func (sh *strictHandler) ListEvents(ctx echo.Context, deliveryID DeliveryID, params ListEventsParams) error {
 	var request ListEventsRequestObject
@@ -13177,6 +14022,32 @@ func (sh *strictHandler) QualifyCompanies(ctx echo.Context, deliveryID FeedID, p
 		return err
 	} else if validResponse, ok := response.(QualifyCompaniesResponseObject); ok {
 		return validResponse.VisitQualifyCompaniesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadDispatch operation middleware
+func (sh *strictHandler) ReadDispatch(ctx echo.Context, dispatchID DispatchID, params ReadDispatchParams) error {
+	var request ReadDispatchRequestObject
+
+	request.DispatchID = dispatchID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadDispatch(ctx.Request().Context(), request.(ReadDispatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadDispatch")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadDispatchResponseObject); ok {
+		return validResponse.VisitReadDispatchResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

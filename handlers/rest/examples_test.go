@@ -11,6 +11,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // specs returns the contract's operations by their IDs.
@@ -125,11 +127,15 @@ func (c client) things(tb testing.TB) map[string]string {
 	tb.Helper()
 	delivery := c.createDelivery(tb, sampleDelivery)
 	destination := c.call(tb, http.StatusCreated, "POST", "/api/v1/deliveries/"+delivery+"/destinations", sampleDestination).field(tb, "id")
-	c.call(tb, http.StatusOK, "POST", "/api/v1/deliveries/"+delivery+"/qualifications", company("comp_1"))
+	handedOver := c.call(tb, http.StatusOK, "POST", "/api/v1/deliveries/"+delivery+"/qualifications", company("comp_1")).items(tb)[0]["delivery_id"].(string)
+	dispatch := string(domain.DispatchIDFor(domain.HandOverID(handedOver), domain.DestinationID(destination)))
+	require.Eventually(tb, func() bool {
+		return c.send(tb, http.MethodGet, "/api/v1/dispatches/"+dispatch, "").status == http.StatusOK
+	}, waitFor, tick)
 	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
-		"delivery_id": delivery, "destination_id": destination, "asset": "start.js", "organisation_id": organisation, "key_id": key,
+		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "asset": "start.js", "organisation_id": organisation, "key_id": key,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -31,16 +31,16 @@ func (s *Server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 	if !slices.ContainsFunc(domain.Events(), func(e domain.Event) bool { return trail.Type == "" || e.EventType() == trail.Type }) {
 		faults = append(faults, domain.Fault{Field: "type", Error: "is no type of event", Provided: said("type", trail.Type)})
 	}
-	before, fault := list.after(q.Cursor)
-	if err := invalid(append(faults, fault...)); err != nil {
+	last, wrong := list.after(q.Cursor)
+	if err := invalid(append(faults, wrong...)); err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Views.Owned(ctx, organisation(ctx), trail.Delivery); err != nil {
 		return nil, err
 	}
 	page := projections.TrailPage{Limit: list.limit, Offset: list.offset}
-	if len(before) > 0 {
-		page.Before = before[0]
+	if last != "" {
+		page.Before, _ = strconv.ParseInt(last, 10, 64) // as it was written
 	}
 	events, err := s.cfg.Views.Events(ctx, trail, page)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 	}
 	body := EventPage{Items: items, Total: events.Total, Limit: list.limit, Offset: list.offset, HasMore: events.More}
 	if events.More && len(items) > 0 {
-		body.NextCursor = new(list.cursor(events.Items[len(items)-1].Number))
+		body.NextCursor = new(list.cursor(strconv.FormatInt(events.Items[len(items)-1].Number, 10)))
 	}
 	return ListEvents200JSONResponse{Body: body, Headers: ListEvents200ResponseHeaders{Link: list.link(body.NextCursor)}}, nil
 }
@@ -125,36 +125,26 @@ func (l historyList) tag() []byte {
 	return append([]byte{cursorVersion}, sum[:8]...)
 }
 
-// cursor returns a text that says how far somebody has read the list.
-func (l historyList) cursor(at ...int64) string {
-	b := l.tag()
-	for _, n := range at {
-		b = binary.AppendUvarint(b, uint64(n))
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
+// cursor returns a text that says how far somebody has read the list: up to the item named last.
+func (l historyList) cursor(last string) string {
+	return base64.RawURLEncoding.EncodeToString(append(l.tag(), last...))
 }
 
-// after returns what a cursor says, nothing where none is given, or the faults of it.
-func (l historyList) after(cursor *string) (at []int64, faults []domain.Fault) {
+// after returns the name of the last item that was read, "" where no cursor is given, or what is
+// wrong with the cursor.
+func (l historyList) after(cursor *string) (last string, faults []domain.Fault) {
 	if cursor == nil {
-		return nil, nil
+		return "", nil
 	}
 	if l.offset != 0 {
 		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(*cursor)
-	rest, ok := bytes.CutPrefix(b, l.tag())
-	ok = ok && err == nil && len(rest) > 0
-	for ok && len(rest) > 0 {
-		n, size := binary.Uvarint(rest)
-		if ok = size > 0 && int64(n) > 0; ok {
-			at, rest = append(at, int64(n)), rest[size:]
-		}
-	}
-	if !ok {
+	name, ok := bytes.CutPrefix(b, l.tag())
+	if err != nil || !ok || len(name) == 0 || !utf8.Valid(name) || bytes.ContainsRune(name, 0) {
 		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this list with these filters", Provided: said("cursor", *cursor)})
 	}
-	return at, faults
+	return string(name), faults
 }
 
 // link returns the Link header's value that leads to the next page, nil when there is none.

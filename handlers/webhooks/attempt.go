@@ -80,7 +80,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 		Attempt: domain.Attempt{
 			Dispatch: c.Dispatch, HandOver: handOver.HandOver, Delivery: handOver.Delivery, Destination: c.Destination,
 			Config: ep.version, Number: c.attempt(), StartedAt: got.startedAt.UTC().Truncate(time.Microsecond),
-			Microseconds: got.took.Microseconds(), Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
+			Microseconds: got.took.Microseconds(), RequestHeaders: got.sent, Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
 		},
 		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
 	})

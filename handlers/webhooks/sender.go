@@ -76,7 +76,8 @@ type request struct {
 type answer struct {
 	startedAt  time.Time
 	took       time.Duration
-	status     int // 0: there was none
+	status     int               // 0: there was none
+	sent       map[string]string // the request's headers
 	headers    map[string]string
 	body       string
 	fault      string
@@ -121,6 +122,7 @@ func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token str
 		return a
 	}
 	ep.authorize(req, token)
+	a.sent = sent(req.Header, ep)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		a.fault = ep.clip(explain(err, timeout), keptFault)
@@ -207,6 +209,22 @@ func explain(err error, timeout time.Duration) string {
 		err = inner // without the method and the URL, which are known
 	}
 	return err.Error()
+}
+
+// redacted stands for what must not be recorded.
+const redacted = "[redacted]"
+
+// sent returns what is recorded of a request's headers: nothing that tells a secret.
+func sent(h http.Header, ep endpoint) map[string]string {
+	kept := make(map[string]string, len(h))
+	for name := range h {
+		value := strings.Join(h[name], ", ")
+		kept[name] = ep.clip(value, len(value))
+		if name == "Authorization" || name == ep.HeaderName || kept[name] != value {
+			kept[name] = redacted
+		}
+	}
+	return kept
 }
 
 // keep returns what is recorded of an answer's headers.

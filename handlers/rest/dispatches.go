@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// ListDispatches shows a page of a delivery's dispatches.
+func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObject) (ListDispatchesResponseObject, error) {
+	q := r.Params
+	filter := projections.DispatchFilter{
+		Delivery: domain.DeliveryID(r.DeliveryID), Status: domain.DispatchStatus(value(q.Status)), Destination: domain.DestinationID(value(q.Destination)),
+	}
+	list := historyList{
+		path: deliveryPath(r.DeliveryID) + "/dispatches", name: "dispatches " + r.DeliveryID, limit: value(q.Limit), offset: value(q.Offset),
+		query: historyQuery(q.Since, q.Until, "status", string(filter.Status), "destination", string(filter.Destination)),
+	}
+	last, faults := list.after(q.Cursor)
+	if err := invalid(faults); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Views.Owned(ctx, organisation(ctx), filter.Delivery); err != nil {
+		return nil, err
+	}
+	empty, err := s.between(ctx, &filter, q.Since, q.Until)
+	if err != nil {
+		return nil, err
+	}
+	var found projections.List[projections.Dispatch]
+	if !empty {
+		page := projections.DispatchPage{After: domain.DispatchID(last), Limit: list.limit + 1, Offset: list.offset}
+		if found, err = s.cfg.Views.DispatchesOf(ctx, filter, page); err != nil {
+			return nil, err
+		}
+	}
+	shown := found.Items[:min(len(found.Items), list.limit)]
+	body := DispatchPage{
+		Items: make([]Dispatch, len(shown)), Total: found.Total, Limit: list.limit, Offset: list.offset, HasMore: len(found.Items) > len(shown),
+	}
+	for i, d := range shown {
+		body.Items[i] = showDispatch(d)
+	}
+	if body.HasMore {
+		body.NextCursor = new(list.cursor(string(shown[len(shown)-1].ID)))
+	}
+	return ListDispatches200JSONResponse{Body: body, Headers: ListDispatches200ResponseHeaders{Link: list.link(body.NextCursor)}}, nil
+}
+
+// between bounds a filter by times, and reports whether nothing can lie between them.
+func (s *Server) between(ctx context.Context, filter *projections.DispatchFilter, since, until *time.Time) (empty bool, err error) {
+	if since != nil {
+		if filter.After, err = s.cfg.Store.PositionAt(ctx, since.Add(-1).Truncate(time.Microsecond)); err != nil {
+			return false, err
+		}
+	}
+	if until == nil {
+		return false, nil
+	}
+	filter.UpTo, err = s.cfg.Store.PositionAt(ctx, until.Add(-1).Truncate(time.Microsecond))
+	return filter.UpTo <= filter.After, err
+}
+
+// ReadDispatch shows a dispatch with its attempts.
+func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) (ReadDispatchResponseObject, error) {
+	id := domain.DispatchID(r.DispatchID)
+	d, err := s.cfg.Views.Dispatch(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Views.Owned(ctx, organisation(ctx), d.Delivery); domain.KindOf(err) == domain.NotFound {
+		return nil, domain.Errorf(domain.NotFound, "DISPATCH_NOT_FOUND", "there is no dispatch %s", id)
+	} else if err != nil {
+		return nil, err
+	}
+	records, err := s.cfg.Store.ReadStream(ctx, domain.DispatchStream(id))
+	if err != nil {
+		return nil, err
+	}
+	made, err := attempts(s.cfg.Store.Registry(), records)
+	if err != nil {
+		return nil, err
+	}
+	b := showDispatch(d)
+	return ReadDispatch200JSONResponse{Body: DispatchDetail{
+		ID: b.ID, Sequence: b.Sequence, Status: b.Status, AttemptCount: b.AttemptCount, DueAt: b.DueAt, SettledAt: b.SettledAt,
+		DestinationID: b.DestinationID, DeliveryID: b.DeliveryID, DeliveryConfigurationID: b.DeliveryConfigurationID, Attempts: made,
+	}}, nil
+}
+
+// attempts returns those that a dispatch's records tell of, as the API shows them.
+func attempts(registry *eventstore.Registry, records []eventstore.Record) ([]DispatchAttempt, error) {
+	made := []DispatchAttempt{}
+	for _, rec := range records {
+		event, err := registry.Decode(rec)
+		if err != nil {
+			return nil, err
+		}
+		switch e := event.(type) {
+		case domain.AttemptSucceeded:
+			made = append(made, showAttempt(e.Attempt, "", nil))
+		case domain.AttemptFailed:
+			made = append(made, showAttempt(e.Attempt, e.Error, e.Due))
+		}
+	}
+	return made, nil
+}
+
+// showAttempt returns an attempt as the API shows it.
+func showAttempt(a domain.Attempt, fault string, next *time.Time) DispatchAttempt {
+	return DispatchAttempt{
+		Attempt: a.Number, StartedAt: a.StartedAt.UTC(), DurationMs: float64(a.Microseconds) / 1000, Status: optional(a.Status),
+		RequestHeaders: texts(a.RequestHeaders), ResponseHeaders: texts(a.ResponseHeaders),
+		ResponseBody: optional(a.ResponseBody), Error: optional(fault), NextAttemptAt: next,
+	}
+}
+
+// texts returns a copy of m, empty rather than nil.
+func texts(m map[string]string) map[string]string {
+	kept := make(map[string]string, len(m))
+	maps.Copy(kept, m)
+	return kept
+}
+
+// showDispatch returns a dispatch as the API shows it.
+func showDispatch(d projections.Dispatch) Dispatch {
+	return Dispatch{
+		ID: string(d.ID), Sequence: d.Sequence, Status: DispatchStatus(d.Status), AttemptCount: d.Attempts, DueAt: d.Due, SettledAt: d.SettledAt,
+		DestinationID: string(d.Destination), DeliveryID: string(d.HandOver), DeliveryConfigurationID: string(d.Delivery),
+	}
+}
