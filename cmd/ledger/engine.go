@@ -34,6 +34,7 @@ type engineFlags struct {
 	RetrySchedule          []time.Duration `placeholder:"WAIT" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
 	Attempts               int             `default:"512" help:"Webhook attempts that this process has under way at most."`
 	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
+	CORSOrigin             []string        `name:"cors-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the API from browsers, such as https://app.example.com, or * for all. May be repeated. Default: none."`
 	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`
 }
 
@@ -139,7 +140,7 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.keys[0], e.keys[1:]...),
 		Tester:      webhooks.NewTester(e.store, vault.New(e.pool, e.keys[0], e.keys[1:]...), e.sender),
 		Idempotency: idempotency.New(e.pool, vault.New(e.pool, e.keys[0], e.keys[1:]...)),
-		CheckURL:    webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log,
+		CheckURL:    webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }

@@ -67,6 +67,10 @@ type Config struct {
 	// for processes that do other work. Default: everything is.
 	StatusOnly bool
 
+	// Origins are those whose pages may call the API from browsers, as browsers write them
+	// (https://app.example.com); "*" stands for all. Default: none.
+	Origins []string
+
 	// Metrics gets the server's metrics, and is what /metrics shows. Default: a registry
 	// of its own.
 	Metrics *prometheus.Registry
@@ -121,6 +125,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Patience == 0 {
 		cfg.Patience = 5 * time.Second
 	}
+	if err := checkOrigins(cfg.Origins); err != nil {
+		return nil, fmt.Errorf("make server: %w", err)
+	}
 	contract, err := loadContract(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
@@ -141,7 +148,11 @@ func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.JSONSerializer = bodies{}
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.refuse(c, err) }
-	e.Use(s.observe, s.recover, s.compress, s.revalidate, s.authenticate, s.repeat, s.validate)
+	e.Use(s.observe, s.recover)
+	if len(s.cfg.Origins) > 0 { // none would be all to the library
+		e.Use(s.cors())
+	}
+	e.Use(s.compress, s.revalidate, s.authenticate, s.repeat, s.validate)
 	r := router{e}
 	s.addStatus(r)
 	if !s.cfg.StatusOnly {

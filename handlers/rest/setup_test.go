@@ -117,9 +117,8 @@ func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
 	return f.client(tb, f.org, apikey.Scopes()...), f
 }
 
-// serve starts a server on the fixtures.
-func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
-	tb.Helper()
+// config returns that of a server on the fixtures.
+func (f *fixtures) config(adjust ...func(*rest.Config)) rest.Config {
 	cfg := rest.Config{
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
 		Idempotency: idempotency.New(f.pool, newSealer(f.pool)),
@@ -128,7 +127,13 @@ func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.
 	for _, a := range adjust {
 		a(&cfg)
 	}
-	server, err := rest.New(tb.Context(), cfg)
+	return cfg
+}
+
+// serve starts a server on the fixtures.
+func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
+	tb.Helper()
+	server, err := rest.New(tb.Context(), f.config(adjust...))
 	require.NoError(tb, err)
 	listening := httptest.NewServer(server)
 	tb.Cleanup(listening.Close)
