@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"strings"
@@ -39,7 +40,7 @@ func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
 		if op == nil || op.open {
 			return next(c)
 		}
-		if path := r.URL.Path; !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
+		if !isText(r.URL.Path) {
 			return echo.ErrNotFound // no ID has such characters, and the database takes none of them
 		}
 		if err := op.checkQuery(r); err != nil {
@@ -88,12 +89,17 @@ func (op *operation) checkQuery(r *http.Request) error {
 	for _, p := range op.query {
 		if given := query[p.Name]; len(given) > 1 {
 			faults = append(faults, domain.Fault{Field: p.Name, Error: "is given more than once"})
+		} else if !isText(query.Get(p.Name)) {
+			faults = append(faults, domain.Fault{Field: p.Name, Error: "must be text"})
 		} else if err := openapi3filter.ValidateParameter(r.Context(), input, p); err != nil {
 			faults = append(faults, queryFault(p, query.Get(p.Name), err))
 		}
 	}
 	return invalid(faults)
 }
+
+// isText reports whether the database takes s for text.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // mediaType returns the type of the request's body, "" when the operation takes none, or can do
 // without and there is none.
@@ -134,11 +140,11 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 		faults = append(faults, bodyFaults(err)...)
 	}
 	if len(faults) == 0 {
-		r.Body = validBody{ReadCloser: http.NoBody, value: object}
+		r.Body = validBody{ReadCloser: http.NoBody, value: withIntegers(object)}
 		return nil
 	}
 	if check := s.checks()[op.id]; check != nil {
-		more, err := faultsIn(check(without(object, faults)))
+		more, err := faultsIn(check(withIntegers(without(object, faults)).(map[string]any)))
 		if err != nil {
 			return err
 		}
@@ -181,6 +187,27 @@ func unreadable(err error) error {
 type validBody struct {
 	io.ReadCloser
 	value any
+}
+
+// withIntegers returns a JSON value whose whole numbers are int64: as float64, large ones would
+// be written with an exponent by what binds them, and then not be taken for whole.
+func withIntegers(value any) any {
+	const exact = 1 << 53
+	switch v := value.(type) {
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) <= exact {
+			return int64(v)
+		}
+	case []any:
+		for i := range v {
+			v[i] = withIntegers(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = withIntegers(v[name])
+		}
+	}
+	return value
 }
 
 // ValidatedValue returns the value.
