@@ -24,10 +24,10 @@ func createKey(tb testing.TB, database string, args ...string) (text, id string)
 	return strings.TrimSpace(out), fields[1]
 }
 
-// listKeys returns what keys list prints of an organisation's keys, by ID.
-func listKeys(tb testing.TB, database, organisation string) map[string]string {
+// listKeys returns what keys list prints of the keys of Acme, by ID.
+func listKeys(tb testing.TB, database string) map[string]string {
 	tb.Helper()
-	out, _, err := verb(tb, "", "keys", "list", "--organisation", organisation, "--database-url", database)
+	out, _, err := verb(tb, "", "keys", "list", "--organisation", "Acme", "--database-url", database)
 	require.NoError(tb, err)
 	lines := map[string]string{}
 	for line := range strings.Lines(out) {
@@ -62,7 +62,7 @@ func TestRevokedKeyIsRefusedWithinAboutASecond(t *testing.T) {
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
 		aboutASecond, 20*time.Millisecond)
 
-	keys := listKeys(t, database, "Acme")
+	keys := listKeys(t, database)
 	require.Contains(t, keys[id], " revoked ")
 	require.Contains(t, keys[other], " active ")
 	require.Contains(t, keys[other], " another ")
@@ -81,7 +81,7 @@ func TestExpiredKeyIsRefused(t *testing.T) {
 	require.Regexp(t, "^lnc_test_", long)
 	require.Equal(t, http.StatusUnauthorized, p.at(short).status(t.Context(), "/api/v1/deliveries"))
 	require.Equal(t, http.StatusOK, p.at(long).status(t.Context(), "/api/v1/deliveries"))
-	keys := listKeys(t, database, "Acme")
+	keys := listKeys(t, database)
 	require.Contains(t, keys[expired], " expired ")
 	require.Contains(t, keys[active], " active ")
 
@@ -104,7 +104,7 @@ func TestKeyExpiresWhenTold(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
 		3*time.Second, 20*time.Millisecond)
-	require.Contains(t, listKeys(t, database, "Acme")[id], " expired ")
+	require.Contains(t, listKeys(t, database)[id], " expired ")
 
 	out, err := expire(id, "--never")
 	require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestKeyHasTheRequestsOfItsTier(t *testing.T) {
 	for _, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
 		require.Equal(t, want, p.at(limited).status(t.Context(), "/api/v1/deliveries"))
 	}
-	keys := listKeys(t, database, "Acme")
+	keys := listKeys(t, database)
 	require.Regexp(t, ` enterprise +2 `, keys[own])
 	require.Regexp(t, ` pro +1000 `, keys[pro])
 	require.Regexp(t, ` enterprise +any `, keys[plain])
