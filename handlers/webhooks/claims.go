@@ -82,11 +82,16 @@ func (l *leases) claim(ctx context.Context, limit int, busy []engaged) ([]claim,
 			SELECT t.destination_id, t.version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout,
 				coalesce((t.config->>'rate_limit_per_second')::float8, 0) AS rate_limit,
-				least(coalesce(own.allowed, greatest(1, ceil((t.config->>'rate_limit_per_second')::float8 / $8)))::int, least($2, coalesce((t.config->>'max_in_flight')::int, $2)) - coalesce(own.count, 0) - (
-					SELECT count(*) FROM leases l
-					JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
-					WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > now()
-				)) AS free
+				least(
+					-- null, which least passes over, when there is no rate limit
+					coalesce(own.allowed, CASE WHEN t.config->>'rate_limit_per_second' IS NOT NULL
+						THEN greatest(1, ceil((t.config->>'rate_limit_per_second')::float8 / $8))::int END),
+					least($2, (t.config->>'max_in_flight')::int) - coalesce(own.count, 0) - (
+						SELECT count(*) FROM leases l
+						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
+						WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > now()
+					)
+				) AS free
 			FROM owing o
 			JOIN dispatch_targets t USING (destination_id)
 			JOIN dispatch_deliveries v USING (delivery_id)
