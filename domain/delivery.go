@@ -42,6 +42,19 @@ func (d Delivery) Exists(org OrganisationID) bool {
 	return d.ID != "" && !d.Deleted && d.Organisation == org
 }
 
+// destination returns the destination of that ID, of the delivery that org asked for by its
+// own; or which of the two is not there.
+func (d Delivery) destination(org OrganisationID, delivery DeliveryID, id DestinationID) (Destination, error) {
+	if !d.Exists(org) {
+		return Destination{}, errNoDelivery(delivery)
+	}
+	dst, ok := d.Destinations[id]
+	if !ok {
+		return dst, errNoDestination(id)
+	}
+	return dst, nil
+}
+
 // Evolve returns the delivery after event. Events that mean nothing to it are counted and
 // leave it unchanged otherwise.
 func (d Delivery) Evolve(event Event) Delivery {

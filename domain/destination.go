@@ -113,12 +113,9 @@ func (c ChangeDestination) Stream() string { return DeliveryStream(c.Delivery) }
 
 // Decide returns what the change adds. It enables the destination if that was disabled.
 func (c ChangeDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
-	if !d.Exists(c.Organisation) {
-		return nil, errNoDelivery(c.Delivery)
-	}
-	old, ok := d.Destinations[c.Destination]
-	if !ok {
-		return nil, errNoDestination(c.Destination)
+	old, err := d.destination(c.Organisation, c.Delivery, c.Destination)
+	if err != nil {
+		return nil, err
 	}
 	dst := c.Change(old)
 	var f faults
@@ -150,11 +147,8 @@ func (c RemoveDestination) Stream() string { return DeliveryStream(c.Delivery) }
 
 // Decide returns what the removal adds.
 func (c RemoveDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
-	if !d.Exists(c.Organisation) {
-		return nil, errNoDelivery(c.Delivery)
-	}
-	if _, ok := d.Destinations[c.Destination]; !ok {
-		return nil, errNoDestination(c.Destination)
+	if _, err := d.destination(c.Organisation, c.Delivery, c.Destination); err != nil {
+		return nil, err
 	}
 	return []Event{DestinationRemoved{Delivery: c.Delivery, Destination: c.Destination}}, nil
 }
@@ -192,15 +186,9 @@ func (c EnableDestination) Stream() string { return DeliveryStream(c.Delivery) }
 
 // Decide returns what enabling adds: nothing when the destination is not disabled.
 func (c EnableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
-	if !d.Exists(c.Organisation) {
-		return nil, errNoDelivery(c.Delivery)
-	}
-	dst, ok := d.Destinations[c.Destination]
-	switch {
-	case !ok:
-		return nil, errNoDestination(c.Destination)
-	case dst.DisabledReason == "":
-		return nil, nil
+	dst, err := d.destination(c.Organisation, c.Delivery, c.Destination)
+	if err != nil || dst.DisabledReason == "" {
+		return nil, err
 	}
 	return []Event{DestinationEnabled{Delivery: c.Delivery, Destination: c.Destination}}, nil
 }

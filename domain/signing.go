@@ -23,13 +23,10 @@ func (c RotateSigningSecret) Stream() string { return DeliveryStream(c.Delivery)
 
 // Decide returns what the rotation adds: nothing when the secret signs already.
 func (c RotateSigningSecret) Decide(d Delivery, now time.Time) ([]Event, error) {
-	if !d.Exists(c.Organisation) {
-		return nil, errNoDelivery(c.Delivery)
-	}
-	dst, ok := d.Destinations[c.Destination]
+	dst, err := d.destination(c.Organisation, c.Delivery, c.Destination)
 	switch {
-	case !ok:
-		return nil, errNoDestination(c.Destination)
+	case err != nil:
+		return nil, err
 	case dst.Type != Webhook:
 		return nil, errNotPushed(c.Destination)
 	case dst.SigningSecret == c.Secret:

@@ -37,15 +37,9 @@ func (c RecordTest) Decide(t DestinationTest, _ time.Time) ([]Event, error) {
 // Tested returns the destination to which org may have a test sent, be the delivery paused or
 // the destination disabled.
 func (d Delivery) Tested(org OrganisationID, delivery DeliveryID, id DestinationID) (Destination, error) {
-	if !d.Exists(org) {
-		return Destination{}, errNoDelivery(delivery)
+	dst, err := d.destination(org, delivery, id)
+	if err == nil && dst.Type != Webhook {
+		err = errNotPushed(id)
 	}
-	dst, ok := d.Destinations[id]
-	switch {
-	case !ok:
-		return dst, errNoDestination(id)
-	case dst.Type != Webhook:
-		return dst, errNotPushed(id)
-	}
-	return dst, nil
+	return dst, err
 }

@@ -79,6 +79,7 @@ type engine struct {
 	log       *slog.Logger
 
 	store     *eventstore.Store
+	vault     *vault.Vault
 	sender    *webhooks.Sender
 	followers []*follower.Follower
 	metrics   *prometheus.Registry
@@ -95,6 +96,7 @@ const (
 // that one could not start, or had to give up.
 func (e *engine) run(ctx context.Context) error {
 	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
+	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
 	e.sender = webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion())
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
@@ -137,10 +139,9 @@ func (e *engine) run(ctx context.Context) error {
 // api returns the server of the API; without that role, of the status alone.
 func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
-		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: vault.New(e.pool, e.keys[0], e.keys[1:]...),
-		Tester:      webhooks.NewTester(e.store, vault.New(e.pool, e.keys[0], e.keys[1:]...), e.sender),
-		Idempotency: idempotency.New(e.pool, vault.New(e.pool, e.keys[0], e.keys[1:]...)),
-		CheckURL:    webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
+		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
+		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault),
+		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }
@@ -168,7 +169,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	}
 	if attempt {
 		told, err := webhooks.Add(ctx, router, webhooks.Config{
-			Pool: e.pool, Store: e.store, Vault: vault.New(e.pool, e.keys[0], e.keys[1:]...), Log: e.log,
+			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
 			Grace: attemptGrace, Observe: e.observe,
 		})

@@ -1,10 +1,8 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -12,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -125,26 +122,12 @@ func (l historyList) tag() []byte {
 	return append([]byte{cursorVersion}, sum[:8]...)
 }
 
-// cursor returns a text that says how far somebody has read the list: up to the item named last.
-func (l historyList) cursor(last string) string {
-	return base64.RawURLEncoding.EncodeToString(append(l.tag(), last...))
-}
+// cursor returns the cursor that goes on after the item named last.
+func (l historyList) cursor(last string) string { return newListCursor(l.tag(), last) }
 
-// after returns the name of the last item that was read, "" where no cursor is given, or what is
-// wrong with the cursor.
+// after returns the name of the last item that was read; see readListCursor.
 func (l historyList) after(cursor *string) (last string, faults []domain.Fault) {
-	if cursor == nil {
-		return "", nil
-	}
-	if l.offset != 0 {
-		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(*cursor)
-	name, ok := bytes.CutPrefix(b, l.tag())
-	if err != nil || !ok || len(name) == 0 || !utf8.Valid(name) || bytes.ContainsRune(name, 0) {
-		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this list with these filters", Provided: said("cursor", *cursor)})
-	}
-	return string(name), faults
+	return readListCursor(l.tag(), cursor, l.offset)
 }
 
 // link returns the Link header's value that leads to the next page, nil when there is none.

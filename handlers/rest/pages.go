@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -49,15 +48,32 @@ func newListing(ctx context.Context, limit *Limit, offset *Offset, cursor *Curso
 		return l, nil
 	}
 	var faults []domain.Fault
-	if l.Offset != 0 {
+	l.After, faults = readListCursor(l.tag(), cursor, l.Offset)
+	return l, invalid(faults)
+}
+
+// newListCursor returns a text that says how far somebody has read the list of that tag: up to the
+// item of that key.
+func newListCursor(tag []byte, key string) string {
+	return base64.RawURLEncoding.EncodeToString(append(tag, key...))
+}
+
+// readListCursor returns the key in a cursor of the list of that tag, "" where none is given, or all
+// that is wrong with it.
+func readListCursor(tag []byte, cursor *string, offset int64) (key string, faults []domain.Fault) {
+	if cursor == nil {
+		return "", nil
+	}
+	if offset != 0 {
 		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
 	}
-	key, ok := l.parseCursor(*cursor)
-	if !ok {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(*cursor)
+	last, ok := bytes.CutPrefix(b, tag)
+	key = string(last)
+	if err != nil || !ok || key == "" || !isText(key) {
 		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this list with these filters", Provided: said("cursor", *cursor)})
 	}
-	l.After = key
-	return l, invalid(faults)
+	return key, faults
 }
 
 // listCursorVersion begins the cursors of lists, which differ from those of feeds.
@@ -73,20 +89,13 @@ func (l listing) tag() []byte {
 	return append([]byte{listCursorVersion}, sum[:8]...)
 }
 
-// parseCursor returns the key in a cursor, and false when it is none of this list.
-func (l listing) parseCursor(cursor string) (string, bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	key, ok := bytes.CutPrefix(b, l.tag())
-	return string(key), err == nil && ok && len(key) > 0 && utf8.Valid(key) && !bytes.ContainsRune(key, 0)
-}
-
 // next returns the cursor that goes on after the item of that key, and the Link header's value
 // that leads there. Of the last page there is neither.
 func (l listing) next(more bool, key string) (cursor, link *string) {
 	if !more {
 		return nil, nil
 	}
-	text := base64.RawURLEncoding.EncodeToString(append(l.tag(), key...))
+	text := newListCursor(l.tag(), key)
 	return &text, nextPage(l.url, text)
 }
 
