@@ -15,6 +15,22 @@ type Seed struct {
 	Secret []byte    // which nobody may know, and which makes them unique
 }
 
+// OrganisationID returns the ID of the organisation that the work creates.
+func (s *Seed) OrganisationID() OrganisationID {
+	if s == nil {
+		return NewOrganisationID()
+	}
+	return OrganisationID(s.id("org_"))
+}
+
+// KeyID returns the ID of the API key that the work creates.
+func (s *Seed) KeyID() string {
+	if s == nil {
+		return NewKeyID()
+	}
+	return s.id("key_")
+}
+
 // DeliveryID returns the ID of the delivery that the work creates.
 func (s *Seed) DeliveryID() DeliveryID {
 	if s == nil {

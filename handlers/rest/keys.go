@@ -44,7 +44,7 @@ func (s *Server) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Creat
 	if err != nil {
 		return nil, err
 	}
-	n.Organisation = o.ID
+	n.Organisation, n.Seed = o.ID, seed(ctx)
 	k, text, err := s.cfg.Keys.Create(ctx, n)
 	if err != nil {
 		return nil, err

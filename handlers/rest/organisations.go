@@ -36,7 +36,7 @@ func (s *Server) CreateOrganisation(ctx context.Context, r CreateOrganisationReq
 	if err := invalid(nameFaults(r.Body.Name)); err != nil {
 		return nil, err
 	}
-	o, err := s.cfg.Keys.CreateOrganisation(ctx, r.Body.Name)
+	o, err := s.cfg.Keys.AddOrganisation(ctx, seed(ctx).OrganisationID(), r.Body.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -175,6 +175,41 @@ func TestRepeatAfterACrashFindsWhatWasDone(t *testing.T) {
 	require.Equal(t, head, f.head(t))
 }
 
+func TestRepeatAfterACrashFindsTheOrganisationAndTheKey(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	count := func(query string) (n int) {
+		require.NoError(t, f.pool.QueryRow(t.Context(), query).Scan(&n))
+		return n
+	}
+	repeated := func(path, body string) answer {
+		first := c.call(t, http.StatusCreated, "POST", path, body, keyed("k"+path)...)
+		f.crash(t)
+		again := c.call(t, http.StatusCreated, "POST", path, body, keyed("k"+path)...)
+		require.Empty(t, again.header.Get("Idempotency-Replayed"), "it was done again")
+		require.Equal(t, string(first.body), string(again.body), "the same ID and the same text")
+		require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
+		return again
+	}
+	org := repeated(organisations, `{"name":"Globex"}`)
+	require.Equal(t, 1, count(`SELECT count(*) FROM organisations WHERE name = 'Globex'`))
+
+	keys, body := org.header.Get("Location")+"/keys", `{"name":"CRM","scopes":["deliveries:read"],"tier":"pro","test":true}`
+	made := repeated(keys, body)
+	require.Equal(t, 1, count(`SELECT count(*) FROM api_keys WHERE name = 'CRM'`))
+	key := client{url: c.url, key: made.field(t, "key")}
+	require.Regexp(t, "^lnc_test_", key.key)
+	key.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "")
+
+	// What became of it since is not undone.
+	c.call(t, http.StatusNoContent, "DELETE", made.header.Get("Location"), "")
+	f.crash(t)
+	again := c.call(t, http.StatusCreated, "POST", keys, body, keyed("k"+keys)...)
+	require.Equal(t, key.key, again.field(t, "key"))
+	require.Equal(t, "revoked", again.field(t, "status"))
+	key.call(t, http.StatusUnauthorized, "GET", "/api/v1/deliveries", "")
+}
+
 func TestCrashAtAnyInstantOfAStreamMakesNoDifference(t *testing.T) {
 	t.Parallel()
 	c, f := setup(t)

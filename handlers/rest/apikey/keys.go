@@ -51,11 +51,21 @@ type Organisation struct {
 
 // CreateOrganisation adds an organisation. Names need not be unique.
 func (k *Keys) CreateOrganisation(ctx context.Context, name string) (Organisation, error) {
-	const query = `INSERT INTO organisations (id, name) VALUES ($1, $2) RETURNING id, name, created_at`
+	return k.AddOrganisation(ctx, domain.NewOrganisationID(), name)
+}
+
+// AddOrganisation adds an organisation of that ID, or, when it was added before, returns it as
+// it is.
+func (k *Keys) AddOrganisation(ctx context.Context, id domain.OrganisationID, name string) (Organisation, error) {
+	const query = `
+		INSERT INTO organisations (id, name)
+		VALUES ($1, $2)
+		ON CONFLICT (id) DO UPDATE SET name = organisations.name
+		RETURNING id, name, created_at`
 	if strings.TrimSpace(name) == "" {
 		return Organisation{}, errors.New("create organisation: a name is required")
 	}
-	rows, _ := k.pool.Query(ctx, query, domain.NewOrganisationID(), name) // CollectExactlyOneRow reports the error
+	rows, _ := k.pool.Query(ctx, query, id, name) // CollectExactlyOneRow reports the error
 	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
 	if err != nil {
 		return o, fmt.Errorf("create organisation %q: %w", name, err)
@@ -131,62 +141,85 @@ type NewKey struct {
 	// Text fixes the key, for development: it must begin like a key. If it is a key of
 	// the organisation's already, that one gets the values given here and is active again.
 	Text string
+
+	// Seed is what the key's ID and text are made from. If it made a key before, that one is
+	// returned as it is, whatever became of it since. Nil: both are fresh.
+	Seed *domain.Seed
 }
 
 // Create adds a key and returns it with its text, which cannot be had later.
 func (k *Keys) Create(ctx context.Context, n NewKey) (Key, string, error) {
-	const query = `
-		INSERT INTO api_keys (id, organisation_id, name, hash, hint, scopes, tier, limit_per_hour, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (hash) DO UPDATE
-		SET name = excluded.name, scopes = excluded.scopes, tier = excluded.tier, limit_per_hour = excluded.limit_per_hour,
-			expires_at = excluded.expires_at, revoked_at = NULL
-		WHERE api_keys.organisation_id = excluded.organisation_id
-		RETURNING ` + columns
 	for _, s := range n.Scopes {
 		if !s.Known() {
 			return Key{}, "", fmt.Errorf("create key: there is no scope %q", s)
 		}
 	}
-	tier := cmp.Or(n.Tier, Enterprise)
-	if err := tier.check(n.LimitPerHour); err != nil {
+	n.Tier = cmp.Or(n.Tier, Enterprise)
+	if err := n.Tier.check(n.LimitPerHour); err != nil {
 		return Key{}, "", fmt.Errorf("create key: %w", err)
 	}
-	text := n.Text
-	if text == "" {
-		text = newText(n.Test)
-	}
+	text := cmp.Or(n.Text, newText(n.Seed, n.Test))
 	if !wellFormed(text) {
 		return Key{}, "", fmt.Errorf("create key: a key begins with %s or %s and goes on", livePrefix, testPrefix)
 	}
-	sum := sha256.Sum256([]byte(text))
-	scopes := append([]Scope{}, n.Scopes...) // never null
-	rows, _ := k.pool.Query(ctx, query,      // CollectExactlyOneRow reports the error
-		domain.NewKeyID(), n.Organisation, n.Name, sum[:], hint(text), scopes, tier, n.LimitPerHour, n.ExpiresAt)
-	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
-	const noParent = "23503"
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == noParent {
-		return key, "", fmt.Errorf("create key: there is no organisation %s", n.Organisation)
-	}
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return key, "", errors.New("create key: it belongs to another organisation")
-	case err != nil:
+	key, err := k.add(ctx, n, text)
+	if err != nil {
 		return key, "", fmt.Errorf("create key: %w", err)
 	}
-	k.found.forget(sum)
+	k.found.forget(sha256.Sum256([]byte(text)))
 	return key, text, nil
 }
 
-// newText returns a fresh key.
-func newText(test bool) string {
+// add adds the key of that text, or returns the one that n says it is.
+func (k *Keys) add(ctx context.Context, n NewKey, text string) (Key, error) {
+	const (
+		insert = `
+			INSERT INTO api_keys (id, organisation_id, name, hash, hint, scopes, tier, limit_per_hour, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+		renew = `
+			ON CONFLICT (hash) DO UPDATE
+			SET name = excluded.name, scopes = excluded.scopes, tier = excluded.tier, limit_per_hour = excluded.limit_per_hour,
+				expires_at = excluded.expires_at, revoked_at = NULL
+			WHERE api_keys.organisation_id = excluded.organisation_id`
+		keep      = ` ON CONFLICT DO NOTHING`
+		returning = ` RETURNING ` + columns
+	)
+	query := insert + keep + returning
+	if n.Text != "" {
+		query = insert + renew + returning
+	}
+	id, sum := n.Seed.KeyID(), sha256.Sum256([]byte(text))
+	scopes := append([]Scope{}, n.Scopes...) // never null
+	rows, _ := k.pool.Query(ctx, query,      // oneKey reports the error
+		id, n.Organisation, n.Name, sum[:], hint(text), scopes, n.Tier, n.LimitPerHour, n.ExpiresAt)
+	key, ok, err := oneKey(rows)
+	const noParent = "23503"
+	pgErr, refused := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case refused && pgErr.Code == noParent:
+		return key, fmt.Errorf("there is no organisation %s", n.Organisation)
+	case err != nil || ok:
+		return key, err
+	case n.Text != "":
+		return key, errors.New("it belongs to another organisation")
+	}
+	key, _, err = k.Key(ctx, id) // its seed made it before
+	return key, err
+}
+
+// newText returns a fresh key, or that of seed.
+func newText(seed *domain.Seed, test bool) string {
 	prefix := livePrefix
 	if test {
 		prefix = testPrefix
 	}
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+	b := make([]byte, 32)
+	if seed != nil {
+		b = seed.Bytes(prefix)
+	} else {
+		_, _ = rand.Read(b) // never fails
+	}
+	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
 }
 
 // wellFormed reports whether text could be a key. Its length is nobody's business.
