@@ -32,7 +32,7 @@ import (
 type engineFlags struct {
 	Listen                 string          `default:"127.0.0.1:8080" help:"Address of the API, and of /healthz, /readyz and /metrics."`
 	RetrySchedule          []time.Duration `placeholder:"WAIT" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
-	Attempts               int             `default:"512" help:"Webhook attempts that this process has under way at most."`
+	Attempts               int             `default:"4096" help:"Webhook attempts that this process has under way at most; those of one organisation leave as many free as they take."`
 	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
 	CORSOrigin             []string        `name:"cors-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the API from browsers, such as https://app.example.com, or * for all. May be repeated. Default: none."`
 	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`

@@ -584,7 +584,7 @@ type DestinationChange struct {
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
 
-	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	// RateLimitPerSecond Requests begun in a second. Default: no limit.
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
@@ -879,7 +879,7 @@ type NewDestination struct {
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
 
-	// RateLimitPerSecond Requests begun in a second, by each process that attempts webhooks. Default: no limit.
+	// RateLimitPerSecond Requests begun in a second. Default: no limit.
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.

@@ -175,20 +175,3 @@ func TestFailureOfTheTokenEndpointIsTheAttemptsAndIsNamed(t *testing.T) {
 	require.Equal(t, "the token endpoint gave no token: the connection was refused", b.test(t, d, dst.ID, b.cfg.Sender).Error)
 	require.Empty(t, r.all())
 }
-
-func TestRateLimitHoldsBackWhatIsBegun(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	limited, free := newReceiver(t, ok), newReceiver(t, ok)
-	dst := destination(limited.URL)
-	dst.RateLimit = 10
-	d := b.delivery(t, dst, destination(free.URL))
-	b.work(t)
-	b.qualify(t, d, names(20)...)
-	free.await(t, 20)
-	require.Less(t, len(limited.all()), 20, "only the one that asks for it is held back")
-	got := limited.await(t, 20)
-	took := got[19].at.Sub(got[0].at)
-	require.Greater(t, took, 1500*time.Millisecond, "20 at 10 a second, of which 3 may come at once")
-	require.Less(t, took, 15*time.Second)
-}

@@ -71,3 +71,46 @@ func TestShareIsNeverExceededWhileRequestsComeAndGo(t *testing.T) {
 	require.LessOrEqual(t, most.Load(), int64(share))
 	require.Len(t, r.all(), 2*companies)
 }
+
+func TestRateLimitHoldsOverAllProcesses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limited, free := newReceiver(t, ok), newReceiver(t, ok)
+	dst := destination(limited.URL)
+	dst.RateLimit = 10
+	d := b.delivery(t, dst, destination(free.URL))
+	for range 3 {
+		b.another(t).work(t)
+	}
+	b.qualify(t, d, names(20)...)
+	free.await(t, 20)
+	require.Less(t, len(limited.all()), 20, "only the one that asks for it is held back")
+	got := limited.await(t, 20)
+	took := got[19].at.Sub(got[0].at)
+	require.Greater(t, took, 1500*time.Millisecond, "20 at 10 a second, of which 3 may come at once")
+	require.Less(t, took, 15*time.Second)
+}
+
+func TestOrganisationLeavesWorkersToTheNext(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Workers = 12
+	gate := newGate()
+	hanging, healthy := newReceiver(t, gate.holds), newReceiver(t, ok)
+	b.work(t)
+	defer gate.open()
+	destinations := make([]domain.Destination, 20)
+	for i := range destinations {
+		destinations[i] = destination(hanging.URL)
+	}
+	first := b.delivery(t, destinations...)
+	b.qualify(t, first, names(10)...)
+	hanging.await(t, 6)
+	second := b.deliveryOf(t, "org_second", destination(hanging.URL))
+	b.qualify(t, second, names(10)...)
+	hanging.await(t, 9)
+	third := b.deliveryOf(t, "org_third", destination(healthy.URL))
+	b.qualify(t, third, names(10)...)
+	healthy.await(t, 10)
+	require.Equal(t, 9, gate.peak(), "half of the workers, and half of what remained")
+}

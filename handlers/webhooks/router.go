@@ -28,7 +28,8 @@ type Config struct {
 	// [domain.DefaultRetries].
 	Retries domain.RetrySchedule
 
-	// Workers is how many attempts this process has under way at most. Default 512.
+	// Workers is how many attempts this process has under way at most. Those of one organisation
+	// leave as many free as they take. Default 4096.
 	Workers int
 
 	// Share is how many of all processes' attempts one destination has under way at most,
@@ -73,7 +74,7 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Co
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.Workers = cmp.Or(cfg.Workers, 512)
+	cfg.Workers = cmp.Or(cfg.Workers, 4096)
 	cfg.Share = cmp.Or(cfg.Share, 64)
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
 	cfg.Grace = cmp.Or(cfg.Grace, 65*time.Second)
@@ -81,9 +82,9 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Co
 	stopped, stop := context.WithCancel(ctx)
 	queue := &subscriber{
 		cfg: cfg, log: cfg.Log, stop: stop, stopped: stopped,
-		leases:   leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
-		shown:    cfg.Store.Mark("dispatches"),
-		inFlight: map[domain.DestinationID]int{}, rates: rates{}, freed: make(chan struct{}, 1),
+		leases: leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
+		shown:  cfg.Store.Mark("dispatches"),
+		load:   newLoad(cfg.Workers), freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
 		cfg: cfg, queue: queue, metrics: newMetrics(), log: cfg.Log,

@@ -92,10 +92,16 @@ func execute[S eventstore.State[S, domain.Event]](tb testing.TB, b *bundle, cmd 
 // delivery opens a delivery with the destinations and returns its state.
 func (b *bundle) delivery(tb testing.TB, destinations ...domain.Destination) domain.Delivery {
 	tb.Helper()
+	return b.deliveryOf(tb, org, destinations...)
+}
+
+// deliveryOf is delivery for an organisation.
+func (b *bundle) deliveryOf(tb testing.TB, owner domain.OrganisationID, destinations ...domain.Destination) domain.Delivery {
+	tb.Helper()
 	id := domain.NewDeliveryID()
-	state := execute(tb, b, domain.CreateDelivery{ID: id, Organisation: org, Name: "CRM Sync", Search: domain.NewSearchID()}).State
+	state := execute(tb, b, domain.CreateDelivery{ID: id, Organisation: owner, Name: "CRM Sync", Search: domain.NewSearchID()}).State
 	for _, d := range destinations {
-		state = execute(tb, b, domain.AddDestination{Delivery: id, Organisation: org, Destination: d}).State
+		state = execute(tb, b, domain.AddDestination{Delivery: id, Organisation: owner, Destination: d}).State
 	}
 	return state
 }

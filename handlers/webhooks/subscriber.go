@@ -8,7 +8,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
-	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
@@ -28,12 +27,10 @@ type subscriber struct {
 	pending sync.WaitGroup // messages handed out
 	failing bool           // the last claim did; used by that goroutine
 
-	mu       sync.Mutex
-	inFlight map[domain.DestinationID]int
-	rates    rates
-	total    int // in flight
-	done     []settled
-	freed    chan struct{} // signals that a worker became free
+	mu    sync.Mutex
+	load  load
+	done  []settled
+	freed chan struct{} // signals that a worker became free
 }
 
 // settled is a claim whose outcome is in the log at a position.
@@ -150,61 +147,40 @@ func pause(ctx context.Context, d time.Duration, shown, freed <-chan struct{}) {
 
 // next claims what is due and workers are free for, and hands it out.
 func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int, error) {
-	free, busy := s.room()
-	if free == 0 {
+	s.mu.Lock()
+	under := s.load.clone()
+	s.mu.Unlock()
+	if under.free == 0 {
 		return 0, nil
 	}
-	claims, err := s.leases.claim(ctx, free, busy)
+	claims, err := s.leases.claim(ctx, under)
+	s.take(claims)
 	if err != nil {
+		for _, c := range claims {
+			s.giveBack(c)
+		}
 		return 0, err
 	}
-	s.take(claims)
 	for _, c := range claims {
 		s.hand(ctx, c, out)
 	}
 	return len(claims), nil
 }
 
-// engaged is a destination of which this process has requests out, or must not begin as many as
-// it likes.
-type engaged struct {
-	destination domain.DestinationID
-	inFlight    int
-	allowed     *int32 // nil: as many as fit
-}
-
-// room returns how many workers are free, and which destinations are engaged.
-func (s *subscriber) room() (int, []engaged) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	allowed := s.rates.allowed(s.cfg.Now())
-	busy := make([]engaged, 0, len(s.inFlight)+len(allowed))
-	for id, n := range s.inFlight {
-		e := engaged{destination: id, inFlight: n}
-		if left, ok := allowed[id]; ok {
-			e.allowed = &left
-		}
-		busy = append(busy, e)
-	}
-	for id, left := range allowed {
-		if s.inFlight[id] == 0 {
-			busy = append(busy, engaged{destination: id, allowed: &left})
-		}
-	}
-	return s.cfg.Workers - s.total, busy
-}
-
-// take enters claims as in flight.
+// take enters claims as under way.
 func (s *subscriber) take(claims []claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.cfg.Now()
 	for _, c := range claims {
-		s.inFlight[c.Destination]++
-		s.total++
-		s.rates.begin(now, c.Destination, c.RateLimit)
+		s.load.begin(c)
 	}
 	s.pending.Add(len(claims))
+}
+
+// giveBack ends a claim that nothing was done about.
+func (s *subscriber) giveBack(c claim) {
+	s.answered(c)
+	s.finish(c, 0)
 }
 
 // claimKey is the context key of a message's claim.
@@ -213,8 +189,7 @@ type claimKey struct{}
 // hand sends c as a message. When ctx is done, it gives c back.
 func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Message) {
 	if ctx.Err() != nil {
-		s.answered(c)
-		s.finish(c, 0)
+		s.giveBack(c)
 		return
 	}
 	msg := message.NewMessage(string(c.Dispatch), nil)
@@ -222,8 +197,7 @@ func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Mess
 	select {
 	case out <- msg:
 	case <-ctx.Done():
-		s.answered(c)
-		s.finish(c, 0)
+		s.giveBack(c)
 	}
 }
 
@@ -232,9 +206,7 @@ func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Mess
 // an outcome takes a worker, but nothing of the destination's.
 func (s *subscriber) answered(c claim) {
 	s.mu.Lock()
-	if s.inFlight[c.Destination]--; s.inFlight[c.Destination] == 0 {
-		delete(s.inFlight, c.Destination)
-	}
+	s.load.answered(c)
 	s.mu.Unlock()
 	s.signal()
 }
@@ -245,13 +217,13 @@ func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.mu.Lock()
 	s.done = append(s.done, settled{c, at})
 	s.mu.Unlock()
-	s.free()
+	s.free(c)
 }
 
 // free ends a claim and leaves its lease to expire.
-func (s *subscriber) free() {
+func (s *subscriber) free(c claim) {
 	s.mu.Lock()
-	s.total--
+	s.load.end(c)
 	s.mu.Unlock()
 	s.pending.Done()
 	s.signal()

@@ -1,0 +1,47 @@
+package webhooks
+
+import (
+	"maps"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// A load is what a process has under way.
+type load struct {
+	free          int                           // workers
+	destinations  map[domain.DestinationID]int  // requests that each of them has to answer
+	organisations map[domain.OrganisationID]int // workers that each of them has taken
+}
+
+// newLoad returns the load of workers that are all free.
+func newLoad(workers int) load {
+	return load{workers, map[domain.DestinationID]int{}, map[domain.OrganisationID]int{}}
+}
+
+// begin enters that c takes a worker and a place at its destination.
+func (l *load) begin(c claim) {
+	l.free--
+	l.destinations[c.Destination]++
+	l.organisations[c.Organisation]++
+}
+
+// answered enters that c takes no place at its destination any more.
+func (l *load) answered(c claim) { drop(l.destinations, c.Destination) }
+
+// end enters that c takes no worker any more.
+func (l *load) end(c claim) {
+	l.free++
+	drop(l.organisations, c.Organisation)
+}
+
+// drop counts one less.
+func drop[K comparable](of map[K]int, key K) {
+	if of[key]--; of[key] == 0 {
+		delete(of, key)
+	}
+}
+
+// clone returns the load as it is now.
+func (l *load) clone() load {
+	return load{l.free, maps.Clone(l.destinations), maps.Clone(l.organisations)}
+}
