@@ -30,6 +30,7 @@ import (
 
 // engineFlags adjust what serve and dev have in common.
 type engineFlags struct {
+	egressFlags
 	Listen                 string          `default:"127.0.0.1:8080" help:"Address of the API, and of /healthz, /readyz and /metrics."`
 	RetrySchedule          []time.Duration `placeholder:"WAIT" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
 	Attempts               int             `default:"4096" help:"Webhook attempts that this process has under way at most; those of one organisation leave as many free as they take."`
@@ -57,7 +58,7 @@ func (f engineFlags) Validate() error {
 			return fmt.Errorf("--retry-schedule must be waits such as 1s,2s,4s: %s is none", wait)
 		}
 	}
-	return nil
+	return f.check()
 }
 
 // The roles of a process.
@@ -97,7 +98,7 @@ const (
 func (e *engine) run(ctx context.Context) error {
 	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
 	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
-	e.sender = webhooks.NewSender(webhooks.NewGuard(e.private), buildVersion())
+	e.sender = webhooks.NewSender(webhooks.Route{Guard: e.guard(e.private), Proxy: e.EgressProxy}, buildVersion())
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
 
@@ -141,7 +142,7 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
 		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault),
-		CheckURL: webhooks.NewGuard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
+		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }

@@ -169,7 +169,7 @@ func TestFailureOfTheTokenEndpointIsTheAttemptsAndIsNamed(t *testing.T) {
 	require.Zero(t, tested.Status)
 	s.set(func() { s.refuse = "not with cl13nt-s3cret" })
 	require.NotContains(t, b.test(t, d, dst.ID, b.cfg.Sender).Error, "cl13nt-s3cret")
-	require.Contains(t, b.test(t, d, dst.ID, webhooks.NewSender(webhooks.NewGuard(false), "test")).Error, webhooks.ErrForbidden.Error(),
+	require.Contains(t, b.test(t, d, dst.ID, webhooks.NewSender(webhooks.Route{Guard: webhooks.NewGuard(false)}, "test")).Error, webhooks.ErrForbidden.Error(),
 		"it is guarded like every other address")
 	s.Close()
 	require.Equal(t, "the token endpoint gave no token: the connection was refused", b.test(t, d, dst.ID, b.cfg.Sender).Error)

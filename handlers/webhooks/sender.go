@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -30,10 +27,6 @@ const (
 	keptFault      = 500 // bytes of an error's text, which may quote the answer
 )
 
-// dialTimeout is the longest that connecting may take, and then TLS: as long as a destination
-// may ask for. What it does ask for goes over all of the attempt.
-const dialTimeout = 60 * time.Second
-
 // A Sender makes requests to destinations. It is safe for concurrent use.
 type Sender struct {
 	client    *http.Client
@@ -41,24 +34,13 @@ type Sender struct {
 	now       func() time.Time
 }
 
-// NewSender returns a sender that connects to what guard allows and names version in its
-// User-Agent.
-func NewSender(guard *Guard, version string) *Sender {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: guard.Control}
+// NewSender returns a sender whose requests take a route and name version in their User-Agent.
+func NewSender(route Route, version string) *Sender {
 	return &Sender{
 		userAgent: "OpenProspect-Ledger/" + version, now: time.Now,
 		client: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DialContext:            dialer.DialContext,
-				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-				TLSHandshakeTimeout:    dialTimeout,
-				MaxResponseHeaderBytes: maxHeaderBytes,
-				MaxIdleConnsPerHost:    64,
-				IdleConnTimeout:        60 * time.Second,
-				DisableCompression:     true, // a small answer must not become a large one
-				ForceAttemptHTTP2:      true,
-			},
+			Transport:     route.transport(),
 		},
 	}
 }
@@ -133,7 +115,7 @@ func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token str
 	a.body, err = readBody(resp, ep)
 	switch {
 	case a.status < 200 || a.status > 299:
-		a.fault = strings.TrimSpace("the destination answered " + strconv.Itoa(a.status) + " " + http.StatusText(a.status))
+		a.fault = "the destination answered " + statusText(a.status)
 	case err != nil:
 		a.fault = ep.clip("reading the answer: "+explain(err, timeout), keptFault)
 	}
@@ -184,31 +166,6 @@ func traceparent(r request) string {
 	trace := sha256.Sum256([]byte(r.handOver))
 	span := sha256.Sum256([]byte(string(r.dispatch) + "/" + strconv.Itoa(r.attempt)))
 	return "00-" + hex.EncodeToString(trace[:16]) + "-" + hex.EncodeToString(span[:8]) + "-01"
-}
-
-// explain says in plain words why there was no answer.
-func explain(err error, timeout time.Duration) string {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var netErr net.Error
-	switch {
-	case errors.Is(err, ErrForbidden):
-		return ErrForbidden.Error()
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return "no complete answer within " + timeout.String()
-	case errors.As(err, &dns):
-		return "the name " + dns.Name + " could not be resolved: " + dns.Err
-	case errors.As(err, &cert):
-		return "the certificate was not accepted: " + cert.Err.Error()
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return "the connection was closed before the answer was complete"
-	}
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner // without the method and the URL, which are known
-	}
-	return err.Error()
 }
 
 // redacted stands for what must not be recorded.

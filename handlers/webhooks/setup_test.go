@@ -51,7 +51,7 @@ func setupOn(tb testing.TB, pool *pgxpool.Pool) *bundle {
 	b := &bundle{pool: pool, store: store, views: projections.NewViews(pool), vault: vault.New(pool, key)}
 	b.cfg = webhooks.Config{
 		Pool: pool, Store: store, Vault: b.vault, Log: slog.New(slog.DiscardHandler),
-		Sender:  webhooks.NewSender(webhooks.NewGuard(true), "test"),
+		Sender:  webhooks.NewSender(webhooks.Route{Guard: webhooks.NewGuard(true)}, "test"),
 		Retries: domain.RetrySchedule{100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond},
 		Poll:    20 * time.Millisecond,
 		Grace:   20 * time.Second,

@@ -84,7 +84,7 @@ func TestFailedTestTellsWhyAndIsNotTriedAgain(t *testing.T) {
 	require.Equal(t, "the destination answered 401 Unauthorized", tested.Error)
 	require.Equal(t, "***************** is not mine", tested.ResponseBody)
 	require.Equal(t, "*****************", tested.ResponseHeaders["X-Why"])
-	guarded := b.test(t, d, dst.ID, webhooks.NewSender(webhooks.NewGuard(false), "test"))
+	guarded := b.test(t, d, dst.ID, webhooks.NewSender(webhooks.Route{Guard: webhooks.NewGuard(false)}, "test"))
 	require.Zero(t, guarded.Status)
 	require.Equal(t, webhooks.ErrForbidden.Error(), guarded.Error)
 	require.Equal(t, http.StatusGone, b.test(t, d, gone.ID, b.cfg.Sender).Status)
