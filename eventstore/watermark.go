@@ -27,6 +27,13 @@ func (w *Watermark) Raise(pos Position) {
 	}
 }
 
+// At returns where the watermark is.
+func (w *Watermark) At() Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
 // Next returns where the watermark is, and a channel that is closed when it rises.
 func (w *Watermark) Next() (Position, <-chan struct{}) {
 	w.mu.Lock()

@@ -69,6 +69,9 @@ func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
 			_ = http.NewResponseController(c.Response()).SetWriteDeadline(deadline) // not every writer has deadlines
 			return next(c)
 		}
+		if err := s.catchUp(c, op); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Patience)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))
@@ -76,16 +79,17 @@ func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// checkQuery returns all that is wrong with the request's query, and enters defaults in it.
+// checkQuery returns all that is wrong with the request's query, and enters defaults in it. What
+// is wrong with its minPosition is said along with it.
 func (op *operation) checkQuery(r *http.Request) error {
+	faults := positionFaults(r)
 	if len(op.query) == 0 {
-		return nil
+		return invalid(faults)
 	}
 	query := r.URL.Query()
 	input := &openapi3filter.RequestValidationInput{
 		Request: r, QueryParams: query, Options: &openapi3filter.Options{MultiError: true},
 	}
-	var faults []domain.Fault
 	for _, p := range op.query {
 		if given := query[p.Name]; len(given) > 1 {
 			faults = append(faults, domain.Fault{Field: p.Name, Error: "is given more than once"})
