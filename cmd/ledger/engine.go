@@ -100,7 +100,7 @@ func (e *engine) run(ctx context.Context) error {
 	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
 	e.sender = webhooks.NewSender(webhooks.Route{Guard: e.guard(e.private), Proxy: e.EgressProxy}, buildVersion())
 	e.metrics = prometheus.NewRegistry()
-	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store)
+	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store, eventstore.NewLagCollector(e.store))
 
 	group, ctx := errgroup.WithContext(ctx)
 	router, err := e.router(ctx)

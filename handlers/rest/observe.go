@@ -114,10 +114,10 @@ type metrics struct {
 func newMetrics() metrics {
 	return metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ledger_http_requests_total", Help: "Requests answered.",
+			Name: "ledger_http_requests_total", Help: "Requests answered, by route, method and status.",
 		}, []string{"route", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ledger_http_request_seconds", Help: "Time to answer a request.",
+			Name: "ledger_http_request_duration_seconds", Help: "Time to answer a request.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method"}),
 	}

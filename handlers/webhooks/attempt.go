@@ -87,6 +87,13 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	if err != nil {
 		return 0, err
 	}
+	if at == 0 {
+		a.lose(ctx, c)
+		return 0, nil
+	}
+	if late := a.cfg.Now().Sub(c.leased) - time.Duration(ep.TimeoutSeconds)*time.Second; late > leaseMargin {
+		a.metrics.lost.WithLabelValues(lostExpired).Inc()
+	}
 	a.tell(ctx, c, handOver, got)
 	if got.status == http.StatusGone {
 		err = a.disable(ctx, handOver.Delivery, ep.Destination)
@@ -110,10 +117,17 @@ func (a *attempter) disable(ctx context.Context, delivery domain.DeliveryID, gon
 	return err
 }
 
+// lose reports an attempt whose outcome was refused, since that of another worker is in the log.
+func (a *attempter) lose(ctx context.Context, c claim) {
+	a.metrics.lost.WithLabelValues(lostRefused).Inc()
+	a.log.LogAttrs(ctx, slog.LevelWarn, "attempt lost its lease",
+		slog.String("dispatch", string(c.Dispatch)), slog.String("destination", string(c.Destination)), slog.Int("attempt", c.attempt()))
+}
+
 // tell reports an attempt that was recorded: in one line of the log, in the metrics, and to
 // who asked for it.
 func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQualified, got answer) {
-	a.metrics.attempt(got)
+	a.metrics.attempt(c, handOver, got)
 	if a.cfg.Observe != nil {
 		a.cfg.Observe(Report{
 			HandOver: handOver, Destination: c.Destination, Dispatch: c.Dispatch, Attempt: c.attempt(),

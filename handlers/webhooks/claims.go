@@ -24,6 +24,7 @@ type claim struct {
 	Position     eventstore.Position   `db:"position"` // of the hand-over's event
 	Data         json.RawMessage       `db:"-"`        // of that event
 	RecordedAt   time.Time             `db:"-"`        // of that event
+	leased       time.Time             // or a little earlier
 }
 
 // attempt is the number of the attempt that was claimed.

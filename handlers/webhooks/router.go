@@ -10,7 +10,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -62,9 +61,9 @@ type Report struct {
 }
 
 // Add puts the attempts on router. They are made while it runs, and none is begun once ctx is
-// done, so that a process may stop attempting before it stops the rest. The collector returned tells
+// done, so that a process may stop attempting before it stops the rest. What it returns tells
 // of them. The router's own close time-out must exceed cfg.Grace.
-func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Collector, error) {
+func Add(ctx context.Context, router *message.Router, cfg Config) (*Attempts, error) {
 	if cfg.Pool == nil || cfg.Store == nil || cfg.Vault == nil || cfg.Sender == nil || cfg.Log == nil {
 		return nil, errors.New("attempts need a pool, a store, a vault, a sender and a log")
 	}
@@ -80,16 +79,17 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (prometheus.Co
 	cfg.Grace = cmp.Or(cfg.Grace, 65*time.Second)
 
 	stopped, stop := context.WithCancel(ctx)
+	metrics := newMetrics()
 	queue := &subscriber{
-		cfg: cfg, log: cfg.Log, stop: stop, stopped: stopped,
+		cfg: cfg, log: cfg.Log, metrics: metrics, stop: stop, stopped: stopped,
 		leases: leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
 		shown:  cfg.Store.Mark("dispatches"),
 		load:   newLoad(cfg.Workers), freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
-		cfg: cfg, queue: queue, metrics: newMetrics(), log: cfg.Log,
+		cfg: cfg, queue: queue, metrics: metrics, log: cfg.Log,
 		endpoints: &endpoints{pool: cfg.Pool, vault: cfg.Vault, now: cfg.Now, known: map[domain.DestinationID]endpoint{}},
 	}
 	router.AddConsumerHandler("attempts", "due", queue, a.handle)
-	return a.metrics, nil
+	return &Attempts{queue: queue, metrics: metrics, backlog: &backlog{pool: cfg.Pool, now: cfg.Now}}, nil
 }

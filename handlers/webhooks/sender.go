@@ -63,6 +63,7 @@ type answer struct {
 	headers    map[string]string
 	body       string
 	fault      string
+	cause      outcome // of the fault, if that is no status
 	retryAfter time.Duration
 }
 
@@ -89,7 +90,7 @@ func (s *Sender) send(ctx context.Context, ep endpoint, r request) (a answer) {
 		token, _, err = ep.tokens.take(ctx, s.client, token)
 	}
 	if err != nil {
-		return answer{fault: ep.clip(explainToken(err, timeout), keptFault)}
+		return answer{fault: ep.clip(explainToken(err, timeout), keptFault), cause: outcomeToken}
 	}
 	return s.exchange(ctx, ep.hide(token), r, token)
 }
@@ -100,14 +101,14 @@ func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token str
 	now := s.now()
 	req, err := s.newRequest(ctx, ep, r, now)
 	if err != nil {
-		a.fault = err.Error()
+		a.fault, a.cause = err.Error(), outcomeOther
 		return a
 	}
 	ep.authorize(req, token)
 	a.sent = sent(req.Header, ep)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		a.fault = ep.clip(explain(err, timeout), keptFault)
+		a.fault, a.cause = ep.clip(explain(err, timeout), keptFault), outcomeOf(err)
 		return a
 	}
 	defer resp.Body.Close()
@@ -117,7 +118,7 @@ func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token str
 	case a.status < 200 || a.status > 299:
 		a.fault = "the destination answered " + statusText(a.status)
 	case err != nil:
-		a.fault = ep.clip("reading the answer: "+explain(err, timeout), keptFault)
+		a.fault, a.cause = ep.clip("reading the answer: "+explain(err, timeout), keptFault), outcomeOf(err)
 	}
 	return a
 }

@@ -16,10 +16,11 @@ import (
 // nacked; its context outlives the subscription, so that an attempt under way can end and be
 // recorded.
 type subscriber struct {
-	cfg    Config
-	leases leases
-	shown  *eventstore.Watermark // of the read model of dispatches
-	log    *slog.Logger
+	cfg     Config
+	leases  leases
+	shown   *eventstore.Watermark // of the read model of dispatches
+	log     *slog.Logger
+	metrics *metrics
 
 	stop    context.CancelFunc
 	stopped context.Context
@@ -153,7 +154,11 @@ func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int
 	if under.free == 0 {
 		return 0, nil
 	}
+	began := s.cfg.Now()
 	claims, err := s.leases.claim(ctx, under)
+	for i := range claims {
+		claims[i].leased = began
+	}
 	s.take(claims)
 	if err != nil {
 		for _, c := range claims {
@@ -161,10 +166,18 @@ func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int
 		}
 		return 0, err
 	}
+	s.metrics.claim(s.cfg.Now().Sub(began))
 	for _, c := range claims {
 		s.hand(ctx, c, out)
 	}
 	return len(claims), nil
+}
+
+// busy returns how many workers are at an attempt.
+func (s *subscriber) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Workers - s.load.free
 }
 
 // take enters claims as under way.
