@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +27,8 @@ func TestEncryptionKeyIsChangedWhileTheLedgerServes(t *testing.T) {
 	c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+delivery+"/destinations",
 		`{"type":"webhook","url":"`+r.url+`","auth_type":"bearer","auth_token":"t0ken"}`)
 
+	made := c.repeatable(t)
+
 	check := func(want ...string) {
 		out, _, err := verb(t, "", "rekey", "--check", "--database-url", database, "--encryption-key-file", both)
 		require.NoError(t, err)
@@ -37,11 +40,11 @@ func TestEncryptionKeyIsChangedWhileTheLedgerServes(t *testing.T) {
 	require.NoError(t, err)
 	second, err := vault.ParseKey(former)
 	require.NoError(t, err)
-	check(first.ID()+" 0 yes, seals", second.ID()+" 4 yes")
+	check("KEY SECRETS REQUESTS GIVEN", first.ID()+" 0 0 yes, seals", second.ID()+" 4 1 yes")
 	out, _, err := verb(t, "", "rekey", "--database-url", database, "--encryption-key-file", both)
 	require.NoError(t, err)
-	require.Equal(t, "4 secrets were sealed anew. All are under key "+first.ID()+".\n", out)
-	check(first.ID()+" 4 yes, seals", second.ID()+" 0 yes")
+	require.Equal(t, "4 secrets and 1 requests were sealed anew. All are under key "+first.ID()+".\n", out)
+	check(first.ID()+" 4 1 yes, seals", second.ID()+" 0 0 yes")
 
 	c.qualify(t, delivery, "comp_1")
 	c.awaitCount(t, delivery, "delivered", 2)
@@ -51,5 +54,23 @@ func TestEncryptionKeyIsChangedWhileTheLedgerServes(t *testing.T) {
 	c.awaitCount(t, delivery, "delivered", 4)
 	out, _, err = verb(t, "", "rekey", "--check", "--database-url", database, "--encryption-key", encryptionKey())
 	require.NoError(t, err)
-	require.Contains(t, strings.Join(strings.Fields(out), " "), first.ID()+" 4 no")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), first.ID()+" 4 1 no")
+	require.Equal(t, made, c.repeatable(t), "the answer of before is there, and needs no former key")
+}
+
+// repeatable creates a delivery under an Idempotency-Key, always the same, and returns the answer.
+func (c client) repeatable(t *testing.T) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.base()+"/api/v1/deliveries", strings.NewReader(`{"name":"CRM"}`))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", "once")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", answer)
+	return string(answer)
 }

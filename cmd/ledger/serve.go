@@ -9,8 +9,7 @@ import (
 
 // serveVerb is ledger serve.
 type serveVerb struct {
-	databaseFlags
-	encryptionFlags
+	storageFlags
 	engineFlags
 	Roles                    []string `enum:"api,follow,attempt" default:"api,follow,attempt" placeholder:"ROLE" help:"What this process does, of api, follow and attempt: answer the API, keep the read models, attempt webhooks. Default: all. Any number of processes may share a database, in any mixture."`
 	AllowPrivateDestinations bool     `help:"Let webhooks go to loopback, private and link-local addresses. Off unless you know all who configure destinations."`
@@ -32,11 +31,7 @@ func (v *serveVerb) Run(ctx context.Context, w world) error {
 	if len(v.Roles) == 0 {
 		return errors.New("--roles must name at least one of api, follow and attempt")
 	}
-	keys, err := v.keys()
-	if err != nil {
-		return err
-	}
-	pool, err := v.open(ctx)
+	pool, keys, err := v.open(ctx)
 	if err != nil {
 		return err
 	}

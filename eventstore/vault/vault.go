@@ -3,7 +3,7 @@
 // Secrets are sealed with AES-256-GCM. The ID of a secret is its additional data, so that a
 // sealed secret cannot be passed off as another one; the key's ID stands before it, so that
 // keys can be changed: a vault seals with its first key and opens with whichever did. See
-// [Vault.Rekey].
+// [Vault.Rekey]; whoever keeps elsewhere what the vault sealed must seal it anew, too.
 package vault
 
 import (
@@ -117,6 +117,9 @@ func (v *Vault) Open(ctx context.Context, id string) (string, error) {
 	secret, err := v.Unseal(id, sealed)
 	return string(secret), err
 }
+
+// Mark returns what everything that the vault seals begins with: the ID of its first key.
+func (v *Vault) Mark() []byte { return v.key.id[:] }
 
 // Seal returns plain sealed for whoever keeps it elsewhere, under the id that it is kept by.
 func (v *Vault) Seal(id string, plain []byte) []byte {

@@ -39,6 +39,10 @@ type Sealer interface {
 
 	// Unseal returns what was sealed under id.
 	Unseal(id string, sealed []byte) ([]byte, error)
+
+	// Mark returns what all begins with that Seal returns, and nothing that was sealed by
+	// another key. Marks of all keys are of one length.
+	Mark() []byte
 }
 
 // Keys keeps requests in a database. It is safe for concurrent use, by any number of
