@@ -24,7 +24,9 @@ const statusGone = 410
 // attempted yet.
 type Dispatch struct {
 	Attempts int            // made so far
-	Status   DispatchStatus // empty: Pending
+	Base     int            // of those, made before it was last asked to be retried: retries count from here
+	Status   DispatchStatus // empty: Pending, and not asked to be retried
+	Replay   ReplayID       // of the job that asked last; empty: none did
 }
 
 // DispatchStream names the stream that holds the dispatch's events.
@@ -39,13 +41,15 @@ func (d Dispatch) Settled() bool {
 func (d Dispatch) Evolve(event Event) Dispatch {
 	switch e := event.(type) {
 	case AttemptSucceeded:
-		return Dispatch{Attempts: e.Number, Status: Delivered}
+		d.Attempts, d.Status = e.Number, Delivered
 	case AttemptFailed:
-		return Dispatch{Attempts: e.Number, Status: Retrying}
+		d.Attempts, d.Status = e.Number, Retrying
 	case DispatchFailed:
 		d.Status = Failed
 	case DispatchCancelled:
 		d.Status = Cancelled
+	case DispatchRetried:
+		d.Base, d.Status, d.Replay = e.Attempts, Pending, e.Replay
 	}
 	return d
 }
@@ -64,7 +68,8 @@ func (c RecordAttempt) Stream() string { return DispatchStream(c.Attempt.Dispatc
 
 // Decide returns what the attempt's outcome adds to d. After a failure the next attempt
 // is due when the schedule says, or later if the destination asked for that, by 24 h at
-// most; 410 Gone asks for none (contract, section 7).
+// most; 410 Gone asks for none (contract, section 7). The schedule begins anew where the
+// dispatch was asked to be retried.
 func (c RecordAttempt) Decide(d Dispatch, now time.Time) ([]Event, error) {
 	if d.Settled() || c.Attempt.Number <= d.Attempts {
 		return nil, nil
@@ -74,7 +79,7 @@ func (c RecordAttempt) Decide(d Dispatch, now time.Time) ([]Event, error) {
 	}
 
 	failed := AttemptFailed{Attempt: c.Attempt, Error: c.Error}
-	wait, ok := c.Retries.After(c.Attempt.Number)
+	wait, ok := c.Retries.After(c.Attempt.Number - d.Base)
 	if !ok || c.Attempt.Status == statusGone {
 		return []Event{failed, DispatchFailed{
 			Dispatch: c.Attempt.Dispatch, Delivery: c.Attempt.Delivery, Destination: c.Attempt.Destination,

@@ -32,6 +32,16 @@ type DispatchCancelled struct {
 	Reason      string        `json:"reason"`
 }
 
+// DispatchRetried makes a dispatch due at once, whether it had ended or not, and begins its
+// schedule of retries anew.
+type DispatchRetried struct {
+	Dispatch    DispatchID    `json:"dispatch"`
+	Delivery    DeliveryID    `json:"delivery"`
+	Destination DestinationID `json:"destination"`
+	Attempts    int           `json:"attempts"`         // made before
+	Replay      ReplayID      `json:"replay,omitempty"` // the job that asked; absent: somebody asked for this one
+}
+
 // Attempt is what is known of one HTTP request to a destination.
 type Attempt struct {
 	Dispatch        DispatchID        `json:"dispatch"`
@@ -60,7 +70,11 @@ func (DispatchFailed) EventType() string { return "dispatch.failed" }
 // EventType returns the event's name in storage.
 func (DispatchCancelled) EventType() string { return "dispatch.cancelled" }
 
+// EventType returns the event's name in storage.
+func (DispatchRetried) EventType() string { return "dispatch.retried" }
+
 func (AttemptSucceeded) event()  {}
 func (AttemptFailed) event()     {}
 func (DispatchFailed) event()    {}
 func (DispatchCancelled) event() {}
+func (DispatchRetried) event()   {}

@@ -30,5 +30,6 @@ func Events() []Event {
 		AttemptFailed{},
 		DispatchFailed{},
 		DispatchCancelled{},
+		DispatchRetried{},
 	}
 }

@@ -20,6 +20,7 @@ type (
 	HandOverID     string // del_…, what webhooks call delivery_id (contract, section 1)
 	DispatchID     string // dsp_…
 	SecretID       string // sec_…
+	ReplayID       string // rpl_…, a job that has dispatches attempted again
 	TestID         string // tst_…, a webhook sent for the sake of a test
 	SearchID       string // the engine's prospect search; a UUID when we make it
 	CompanyID      string // the engine's
@@ -39,6 +40,9 @@ func NewHandOverID() HandOverID { return HandOverID(newID("del_")) }
 
 // NewSecretID returns an ID that sorts after those made before it.
 func NewSecretID() SecretID { return SecretID(newID("sec_")) }
+
+// NewReplayID returns an ID that sorts after those made before it.
+func NewReplayID() ReplayID { return ReplayID(newID("rpl_")) }
 
 // NewTestID returns an ID that sorts after those made before it.
 func NewTestID() TestID { return TestID(newID("tst_")) }

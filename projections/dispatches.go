@@ -28,7 +28,8 @@ func Dispatches() Projection {
 			domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{}, domain.DestinationDisabled{},
 			domain.DestinationEnabled{}, domain.SigningSecretRotated{},
 			domain.CompanyQualified{},
-			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{}),
+			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{},
+			domain.DispatchRetried{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			var owed handOvers
 			var moved outcomes
@@ -48,6 +49,10 @@ func Dispatches() Projection {
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
 				case domain.DispatchCancelled:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Cancelled})
+				case domain.DispatchRetried:
+					moved.add(entry, outcome{
+						id: e.Dispatch, status: domain.Pending, attempts: e.Attempts, due: &entry.RecordedAt, retry: &retry{e.Attempts, e.Replay != ""},
+					})
 				default:
 					flush()
 					applyToTargets(batch, entry)
@@ -73,12 +78,12 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 				UPDATE dispatches SET status = 'cancelled', due = NULL, settled_at = $2
 				WHERE due IS NOT NULL
 					AND destination_id IN (SELECT destination_id FROM dispatch_targets WHERE destination_id = $1 OR delivery_id = $1)
-				RETURNING destination_id, attempts
+				RETURNING destination_id, attempts, base
 			)
 			UPDATE dispatch_targets t
 			SET pending = t.pending - g.pending, retrying = t.retrying - g.retrying, cancelled = t.cancelled + g.pending + g.retrying
 			FROM (
-				SELECT destination_id, count(*) FILTER (WHERE attempts = 0) AS pending, count(*) FILTER (WHERE attempts > 0) AS retrying
+				SELECT destination_id, count(*) FILTER (WHERE attempts = base) AS pending, count(*) FILTER (WHERE attempts > base) AS retrying
 				FROM gone
 				GROUP BY destination_id
 			) AS g
@@ -165,8 +170,15 @@ type outcome struct {
 	status   domain.DispatchStatus
 	attempts int // 0: as many as before
 	due      *time.Time
+	retry    *retry // the last of the run; nil: nobody asked for one
 	version  int64
 	at       time.Time
+}
+
+// A retry is what is kept of somebody's asking for one.
+type retry struct {
+	base     int
+	replayed bool // by a job
 }
 
 // outcomes are a run of them, one for each dispatch.
@@ -185,35 +197,41 @@ func (o *outcomes) add(entry Entry, made outcome) {
 		o.order = append(o.order, made.id)
 	}
 	made.version, made.at, made.attempts = int64(entry.Version), entry.RecordedAt, max(made.attempts, before.attempts)
+	if made.retry == nil {
+		made.retry = before.retry
+	}
 	o.last[made.id] = made
 }
 
 // flush queues the changes of the run, and begins another. A dispatch that was cancelled
-// with its destination while an attempt was under way stays so, unless the attempt succeeded.
+// with its destination while an attempt was under way stays so, unless the attempt succeeded; one
+// that was retried since then had a destination.
 func (o *outcomes) flush(batch *pgx.Batch) {
 	const move = `
 		WITH moved AS (
 			SELECT d.id, d.destination_id, d.status AS old,
-				CASE WHEN d.status = 'cancelled' AND m.status <> 'delivered' THEN d.status ELSE m.status END AS new,
-				m.version, m.due, m.at, greatest(m.attempts, d.attempts) AS attempts, d.settled_at
-			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::timestamptz[], $6::timestamptz[])
-				AS m(id, status, version, attempts, due, at)
+				CASE WHEN d.status = 'cancelled' AND m.status <> 'delivered' AND m.base IS NULL THEN d.status ELSE m.status END AS new,
+				m.version, m.due, m.at, greatest(m.attempts, d.attempts) AS attempts, d.settled_at,
+				m.base IS NOT NULL AS retried, coalesce(m.base, d.base) AS base, coalesce(m.replayed, d.replayed) AS replayed
+			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::boolean[])
+				AS m(id, status, version, attempts, due, at, base, replayed)
 			JOIN dispatches d ON d.id = m.id
 		),
 		updated AS (
 			UPDATE dispatches d
 			SET status = m.new, version = m.version, attempts = m.attempts,
-				due = CASE WHEN m.new = 'retrying' THEN m.due END,
-				settled_at = CASE WHEN m.new = 'retrying' THEN NULL WHEN m.new = m.old THEN m.settled_at ELSE m.at END
+				base = m.base, replayed = m.replayed,
+				due = CASE WHEN m.new IN ('pending', 'retrying') THEN m.due END,
+				settled_at = CASE WHEN m.new IN ('pending', 'retrying') THEN NULL WHEN m.new = m.old AND NOT m.retried THEN m.settled_at ELSE m.at END
 			FROM moved m
 			WHERE d.id = m.id
 		)
 		UPDATE dispatch_targets t
-		SET pending = t.pending - c.pending, retrying = t.retrying + c.retrying, delivered = t.delivered + c.delivered,
+		SET pending = t.pending + c.pending, retrying = t.retrying + c.retrying, delivered = t.delivered + c.delivered,
 			failed = t.failed + c.failed, cancelled = t.cancelled + c.cancelled
 		FROM (
 			SELECT destination_id,
-				count(*) FILTER (WHERE old = 'pending') AS pending,
+				count(*) FILTER (WHERE new = 'pending') - count(*) FILTER (WHERE old = 'pending') AS pending,
 				count(*) FILTER (WHERE new = 'retrying') - count(*) FILTER (WHERE old = 'retrying') AS retrying,
 				count(*) FILTER (WHERE new = 'delivered') - count(*) FILTER (WHERE old = 'delivered') AS delivered,
 				count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed,
@@ -226,12 +244,16 @@ func (o *outcomes) flush(batch *pgx.Batch) {
 		ids, statuses := make([]string, n), make([]string, n)
 		versions, attempts := make([]int64, n), make([]int32, n)
 		due, at := make([]*time.Time, n), make([]time.Time, n)
+		bases, replayed := make([]*int32, n), make([]*bool, n)
 		for i, id := range o.order {
 			last := o.last[id]
 			ids[i], statuses[i], versions[i], attempts[i] = string(id), string(last.status), last.version, int32(last.attempts)
 			due[i], at[i] = last.due, last.at
+			if last.retry != nil {
+				bases[i], replayed[i] = new(int32(last.retry.base)), &last.retry.replayed
+			}
 		}
-		batch.Queue(move, ids, statuses, versions, attempts, due, at)
+		batch.Queue(move, ids, statuses, versions, attempts, due, at, bases, replayed)
 	}
 	*o = outcomes{}
 }

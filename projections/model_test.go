@@ -113,6 +113,10 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 		l.outcome(e.Dispatch, e.Attempts, domain.Failed, false)
 	case domain.DispatchCancelled:
 		l.outcome(e.Dispatch, 0, domain.Cancelled, false)
+	case domain.DispatchRetried:
+		if d := l.dispatches[e.Dispatch]; d != nil {
+			d.status, d.due = domain.Pending, true
+		}
 	}
 }
 
@@ -200,7 +204,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		}
 		process := followertest.Start(t, b.pool, b.store, configs)
 		defer process.Stop()
-		h := &history{bundle: b}
+		h := &history{bundle: b, targets: map[domain.DispatchID]domain.DestinationID{}}
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			h.step(rt)
 		}

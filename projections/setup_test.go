@@ -179,6 +179,7 @@ type history struct {
 	deliveries   []domain.Delivery // the latest that is known of each
 	destinations []domain.DestinationID
 	dispatches   []domain.DispatchID
+	targets      map[domain.DispatchID]domain.DestinationID
 }
 
 // step draws one thing that happens.
@@ -188,7 +189,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.configure, h.configure}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.configure, h.configure}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -276,7 +277,9 @@ func (h *history) qualify(t *rapid.T, i int) {
 		handOver := h.bundle.qualify(t, d, fmt.Sprint("comp_", company))
 		for _, id := range slices.Sorted(maps.Keys(d.Destinations)) {
 			if d.Destinations[id].Type == domain.Webhook {
-				h.dispatches = append(h.dispatches, domain.DispatchIDFor(handOver.ID, id))
+				dispatch := domain.DispatchIDFor(handOver.ID, id)
+				h.dispatches = append(h.dispatches, dispatch)
+				h.targets[dispatch] = id
 			}
 		}
 	}
@@ -300,4 +303,24 @@ func (h *history) attempt(t *rapid.T, _ int) {
 			try(t, h.bundle, domain.CancelDispatch{Dispatch: id, Reason: "its destination went away"})
 		}
 	}
+}
+
+// retry has a dispatch of a delivery attempted again: by itself, or by a job.
+func (h *history) retry(t *rapid.T, i int) {
+	d := h.deliveries[i]
+	var ids []domain.DispatchID
+	targets := map[domain.DispatchID]domain.DestinationID{}
+	for id, dst := range h.targets {
+		if _, there := d.Destinations[dst]; there {
+			ids, targets[id] = append(ids, id), dst
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	slices.Sort(ids)
+	id := rapid.SampledFrom(ids).Draw(t, "retried")
+	try(t, h.bundle, domain.RetryDispatch{
+		Dispatch: id, Destination: targets[id], Delivery: d, Replay: rapid.SampledFrom([]domain.ReplayID{"", "rpl_1"}).Draw(t, "job"),
+	})
 }

@@ -68,46 +68,58 @@ func (s *Server) between(ctx context.Context, filter *projections.DispatchFilter
 // ReadDispatch shows a dispatch with its attempts.
 func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) (ReadDispatchResponseObject, error) {
 	id := domain.DispatchID(r.DispatchID)
-	d, err := s.cfg.Views.Dispatch(ctx, id)
+	d, err := s.dispatch(ctx, id)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.cfg.Views.Owned(ctx, organisation(ctx), d.Delivery); domain.KindOf(err) == domain.NotFound {
-		return nil, domain.Errorf(domain.NotFound, "DISPATCH_NOT_FOUND", "there is no dispatch %s", id)
-	} else if err != nil {
 		return nil, err
 	}
 	records, err := s.cfg.Store.ReadStream(ctx, domain.DispatchStream(id))
 	if err != nil {
 		return nil, err
 	}
-	made, err := attempts(s.cfg.Store.Registry(), records)
+	made, asked, err := attempts(s.cfg.Store.Registry(), records)
 	if err != nil {
 		return nil, err
 	}
 	b := showDispatch(d)
 	return ReadDispatch200JSONResponse{Body: DispatchDetail{
 		ID: b.ID, Sequence: b.Sequence, Status: b.Status, AttemptCount: b.AttemptCount, DueAt: b.DueAt, SettledAt: b.SettledAt,
-		DestinationID: b.DestinationID, DeliveryID: b.DeliveryID, DeliveryConfigurationID: b.DeliveryConfigurationID, Attempts: made,
+		DestinationID: b.DestinationID, DeliveryID: b.DeliveryID, DeliveryConfigurationID: b.DeliveryConfigurationID, Attempts: made, Retries: asked,
 	}}, nil
 }
 
-// attempts returns those that a dispatch's records tell of, as the API shows them.
-func attempts(registry *eventstore.Registry, records []eventstore.Record) ([]DispatchAttempt, error) {
-	made := []DispatchAttempt{}
+// dispatch returns the caller's dispatch of that ID, or a NotFound error.
+func (s *Server) dispatch(ctx context.Context, id domain.DispatchID) (projections.Dispatch, error) {
+	d, err := s.cfg.Views.Dispatch(ctx, id)
+	if err != nil {
+		return d, err
+	}
+	if err := s.cfg.Views.Owned(ctx, organisation(ctx), d.Delivery); domain.KindOf(err) == domain.NotFound {
+		return d, domain.Errorf(domain.NotFound, "DISPATCH_NOT_FOUND", "there is no dispatch %s", id)
+	} else if err != nil {
+		return d, err
+	}
+	return d, nil
+}
+
+// attempts returns those that a dispatch's records tell of, and the retries that were asked for, as
+// the API shows them.
+func attempts(registry *eventstore.Registry, records []eventstore.Record) ([]DispatchAttempt, []DispatchRetry, error) {
+	made, asked := []DispatchAttempt{}, []DispatchRetry{}
 	for _, rec := range records {
 		event, err := registry.Decode(rec)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		switch e := event.(type) {
 		case domain.AttemptSucceeded:
 			made = append(made, showAttempt(e.Attempt, "", nil))
 		case domain.AttemptFailed:
 			made = append(made, showAttempt(e.Attempt, e.Error, e.Due))
+		case domain.DispatchRetried:
+			asked = append(asked, DispatchRetry{RequestedAt: rec.RecordedAt.UTC(), AttemptCount: e.Attempts, ReplayID: optional(string(e.Replay))})
 		}
 	}
-	return made, nil
+	return made, asked, nil
 }
 
 // showAttempt returns an attempt as the API shows it.

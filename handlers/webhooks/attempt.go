@@ -101,10 +101,11 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	return at, err
 }
 
-// record executes a command about the claimed dispatch, whose state the claim tells. It
+// record executes a command about the claimed dispatch, whose state the claim tells: as far as a
+// command decides on it. Where somebody asked for a retry meanwhile, it is read again. It
 // returns the position at which the read model will show what became of the dispatch.
 func (a *attempter) record(ctx context.Context, c claim, cmd eventstore.Command[domain.Dispatch, domain.Event]) (eventstore.Position, error) {
-	known := eventstore.Known[domain.Dispatch]{State: domain.Dispatch{Attempts: c.Attempts}, Version: c.Version}
+	known := eventstore.Known[domain.Dispatch]{State: domain.Dispatch{Attempts: c.Attempts, Base: c.Base}, Version: c.Version}
 	o := eventstore.ExecuteEach(ctx, a.cfg.Store, []eventstore.Plan[domain.Dispatch, domain.Event]{{Command: cmd, Known: known}})[0]
 	return o.Commit.Position, o.Err
 }

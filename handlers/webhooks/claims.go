@@ -20,6 +20,7 @@ type claim struct {
 	Config       int64                 `db:"config_version"` // of the destination
 	Sequence     int64                 `db:"sequence"`
 	Attempts     int                   `db:"attempts"` // made before
+	Base         int                   `db:"base"`     // of those, not counted by the schedule
 	Version      eventstore.Version    `db:"version"`  // of the dispatch's stream
 	Position     eventstore.Position   `db:"position"` // of the hand-over's event
 	Data         json.RawMessage       `db:"-"`        // of that event
@@ -63,7 +64,7 @@ const (
 // there is room for them: in its share, in its rate limit, and among the workers that are free, which all
 // that have something to offer could fill alike. They are then taken in turn, destination by
 // destination within an organisation, and organisation by organisation; a retry counts as much as
-// four fresh ones. An organisation gets no more workers than remain free, so that however much it
+// four fresh ones, and one that a job replays as sixteen. An organisation gets no more workers than remain free, so that however much it
 // has under way, there are some for the next.
 //
 // Claims exclude each other, so that what one of them counts is what it has room for, also
@@ -125,7 +126,7 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 				SELECT d.*, p.organisation_id, p.config_version, p.timeout, p.portion,
 					row_number() OVER (PARTITION BY p.destination_id ORDER BY d.turn) AS place
 				FROM portions p
-				CROSS JOIN (VALUES (0, 1), (1, 4)) AS l(lane, weight)
+				CROSS JOIN (VALUES (0, 1), (1, 4), (2, 16)) AS l(lane, weight)
 				CROSS JOIN LATERAL (
 					SELECT f.*, l.weight * row_number() OVER (ORDER BY f.due, f.sequence) AS turn
 					FROM (
@@ -152,7 +153,7 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			) AS o
 			LEFT JOIN unnest($7::text[], $8::int[]) AS held(organisation_id, workers) USING (organisation_id)
 			WHERE organisation_turn <= ceil(($1::int - coalesce(held.workers, 0)) / 2.0)
-			ORDER BY organisation_turn
+			ORDER BY CASE WHEN replayed THEN 16 ELSE 1 END * organisation_turn
 			LIMIT least($1::int, $10::int)
 		),
 		taken AS (
@@ -171,7 +172,7 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, config_version, sequence, attempts, version, position
+		SELECT id, destination_id, organisation_id, config_version, sequence, attempts, base, version, position
 		FROM chosen
 		ORDER BY organisation_turn`
 	)
