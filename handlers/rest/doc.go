@@ -7,7 +7,7 @@
 // A handler takes the request of an operation, executes a command or reads a view, and
 // returns an answer or an error; it knows neither echo nor status codes of errors, which
 // errors.go maps. What every request has in common is in the middleware, from the outside in:
-// observe, recover, compress, revalidate, authenticate, repeat, validate.
+// observe, recover, compress, revalidate, authenticate, decode, repeat, validate.
 //
 // # Why
 //

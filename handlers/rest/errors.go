@@ -28,6 +28,8 @@ type refusal struct {
 	code, message string
 	details       *details
 	retryAfter    int64 // seconds; zero: not said
+
+	acceptEncoding string // codings of bodies that would be taken; empty: not said
 }
 
 // Error says why the request was refused.
@@ -97,6 +99,10 @@ func (s *Server) refuse(c echo.Context, err error) {
 	switch r.status {
 	case http.StatusUnauthorized:
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+	case http.StatusUnsupportedMediaType:
+		if r.acceptEncoding != "" {
+			header.Set(echo.HeaderAcceptEncoding, r.acceptEncoding)
+		}
 	case http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, "1")
 	case http.StatusTooManyRequests:

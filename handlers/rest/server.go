@@ -152,7 +152,7 @@ func (s *Server) routes() *echo.Echo {
 	if len(s.cfg.Origins) > 0 { // none would be all to the library
 		e.Use(s.cors())
 	}
-	e.Use(s.compress, s.revalidate, s.authenticate, s.repeat, s.validate)
+	e.Use(s.compress, s.revalidate, s.authenticate, s.decode, s.repeat, s.validate)
 	r := router{e}
 	s.addStatus(r)
 	if !s.cfg.StatusOnly {

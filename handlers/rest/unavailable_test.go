@@ -97,8 +97,8 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 	require.Equal(t, 501, s.Duplicates, "nothing acknowledged is lost, and nothing is in twice")
 }
 
-// stream sends a body as it comes.
-func (c client) stream(tb testing.TB, path string, body io.Reader) answer {
+// stream sends a body as it comes, with headers in pairs of name and value.
+func (c client) stream(tb testing.TB, path string, body io.Reader, header ...string) answer {
 	tb.Helper()
 	r, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, c.url+path, body)
 	if err != nil {
@@ -106,6 +106,9 @@ func (c client) stream(tb testing.TB, path string, body io.Reader) answer {
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	r.Header.Set("Content-Type", "application/x-ndjson")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return answer{body: []byte(err.Error())}

@@ -112,11 +112,10 @@ func (op *operation) mediaType(r *http.Request) (string, error) {
 		return "", nil
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	encoding := r.Header.Get(echo.HeaderContentEncoding)
-	if op.bodies[mediaType] == nil || err != nil || encoding != "" && encoding != "identity" {
+	if op.bodies[mediaType] == nil || err != nil {
 		return "", &refusal{
 			status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE",
-			message: "the body must be " + jsonType + ", not encoded; where a stream is taken also " + ndjsonType,
+			message: "the body must be " + jsonType + "; where a stream is taken also " + ndjsonType,
 		}
 	}
 	r.Header.Set(echo.HeaderContentType, mediaType) // in the form that the generated code compares
@@ -180,7 +179,7 @@ func readBody(r *http.Request) ([]byte, error) {
 // unreadable returns what err, of reading a body, is to the caller. It is never a fault of
 // the database, which a lost connection may look like.
 func unreadable(err error) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, errNotGzip) {
 		return err
 	}
 	return &refusal{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: "the body could not be read to its end"}

@@ -2337,7 +2337,7 @@ type ClientInterface interface {
 
 	// QualifyCompaniesWithBody Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2346,7 +2346,7 @@ type ClientInterface interface {
 
 	// QualifyCompanies Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2970,7 +2970,7 @@ func (c *Client) ListEvents(ctx context.Context, deliveryID DeliveryID, params *
 
 // QualifyCompaniesWithBody Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2989,7 +2989,7 @@ func (c *Client) QualifyCompaniesWithBody(ctx context.Context, deliveryID FeedID
 
 // QualifyCompanies Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5771,7 +5771,7 @@ type ClientWithResponsesInterface interface {
 
 	// QualifyCompaniesWithBodyWithResponse Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5780,7 +5780,7 @@ type ClientWithResponsesInterface interface {
 
 	// QualifyCompaniesWithResponse Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6216,6 +6216,7 @@ type UpdateKeyResponse413Headers struct {
 
 // UpdateKeyResponse415Headers the declared response headers of an HTTP 415 response for UpdateKey
 type UpdateKeyResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -6624,6 +6625,7 @@ type CreateOrganisationResponse413Headers struct {
 
 // CreateOrganisationResponse415Headers the declared response headers of an HTTP 415 response for CreateOrganisation
 type CreateOrganisationResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -7245,6 +7247,7 @@ type CreateKeyResponse413Headers struct {
 
 // CreateKeyResponse415Headers the declared response headers of an HTTP 415 response for CreateKey
 type CreateKeyResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -7811,6 +7814,7 @@ type CreateDeliveryResponse413Headers struct {
 
 // CreateDeliveryResponse415Headers the declared response headers of an HTTP 415 response for CreateDelivery
 type CreateDeliveryResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -8489,6 +8493,7 @@ type UpdateDeliveryResponse413Headers struct {
 
 // UpdateDeliveryResponse415Headers the declared response headers of an HTTP 415 response for UpdateDelivery
 type UpdateDeliveryResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -9133,6 +9138,7 @@ type CreateDestinationResponse413Headers struct {
 
 // CreateDestinationResponse415Headers the declared response headers of an HTTP 415 response for CreateDestination
 type CreateDestinationResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -9820,6 +9826,7 @@ type UpdateDestinationResponse413Headers struct {
 
 // UpdateDestinationResponse415Headers the declared response headers of an HTTP 415 response for UpdateDestination
 type UpdateDestinationResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -10363,6 +10370,7 @@ type RotateSecretResponse413Headers struct {
 
 // RotateSecretResponse415Headers the declared response headers of an HTTP 415 response for RotateSecret
 type RotateSecretResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -11247,6 +11255,7 @@ type QualifyCompaniesResponse413Headers struct {
 
 // QualifyCompaniesResponse415Headers the declared response headers of an HTTP 415 response for QualifyCompanies
 type QualifyCompaniesResponse415Headers struct {
+	AcceptEncoding     *string
 	RateLimit          *string
 	RateLimitLimit     *int64
 	RateLimitPolicy    *string
@@ -12530,7 +12539,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, delive
 
 // QualifyCompaniesWithBodyWithResponse Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12545,7 +12554,7 @@ func (c *ClientWithResponses) QualifyCompaniesWithBodyWithResponse(ctx context.C
 
 // QualifyCompaniesWithResponse Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13740,6 +13749,13 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers UpdateKeyResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -14706,6 +14722,13 @@ func ParseCreateOrganisationResponse(rsp *http.Response) (*CreateOrganisationRes
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers CreateOrganisationResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -16200,6 +16223,13 @@ func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers CreateKeyResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -17507,6 +17537,13 @@ func ParseCreateDeliveryResponse(rsp *http.Response) (*CreateDeliveryResponse, e
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers CreateDeliveryResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -19229,6 +19266,13 @@ func ParseUpdateDeliveryResponse(rsp *http.Response) (*UpdateDeliveryResponse, e
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers UpdateDeliveryResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -20758,6 +20802,13 @@ func ParseCreateDestinationResponse(rsp *http.Response) (*CreateDestinationRespo
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers CreateDestinationResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -22480,6 +22531,13 @@ func ParseUpdateDestinationResponse(rsp *http.Response) (*UpdateDestinationRespo
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers UpdateDestinationResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -23824,6 +23882,13 @@ func ParseRotateSecretResponse(rsp *http.Response) (*RotateSecretResponse, error
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers RotateSecretResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -25926,6 +25991,13 @@ func ParseQualifyCompaniesResponse(rsp *http.Response) (*QualifyCompaniesRespons
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers QualifyCompaniesResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
