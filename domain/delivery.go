@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -26,12 +27,15 @@ type Delivery struct {
 	Name         string
 	Status       DeliveryStatus
 	Schedule     Schedule
+	Timezone     Timezone // of the schedule
 	Search       SearchID
 	Destinations map[DestinationID]Destination
 	Deleted      bool
 
 	Revision  int64                   // the number of its events: its stream's version
 	Revisions map[DestinationID]int64 // the delivery's when each destination last changed
+
+	timetable *Timetable // of schedule and time zone, where it takes time to make; see due
 }
 
 // DeliveryStream names the stream that holds the delivery's events.
@@ -63,10 +67,11 @@ func (d Delivery) Evolve(event Event) Delivery {
 	case DeliveryCreated:
 		return Delivery{
 			ID: e.Delivery, Organisation: e.Organisation, Name: e.Name,
-			Status: e.Status, Schedule: e.Schedule, Search: e.Search, Revision: d.Revision,
-		}
+			Status: e.Status, Search: e.Search, Revision: d.Revision,
+		}.scheduled(e.Schedule, e.Timezone)
 	case DeliveryUpdated:
-		d.Name, d.Schedule, d.Search = e.Name, e.Schedule, e.Search
+		d.Name, d.Search = e.Name, e.Search
+		d = d.scheduled(e.Schedule, e.Timezone)
 	case DeliveryPaused:
 		d.Status = Paused
 	case DeliveryResumed:
@@ -100,6 +105,33 @@ func (d Delivery) Evolve(event Event) Delivery {
 	return d
 }
 
+// scheduled returns a copy of d on another schedule. What takes time to read is read once, and not
+// for each company.
+func (d Delivery) scheduled(schedule Schedule, timezone Timezone) Delivery {
+	d.Schedule, d.Timezone, d.timetable = schedule, timezone, nil
+	if timezone == "" && slices.Contains([]Schedule{Immediate, Hourly, Daily, Weekly}, schedule) {
+		return d
+	}
+	timetable, err := NewTimetable(schedule, timezone)
+	if err == nil { // else it is found out when something is handed over
+		d.timetable = &timetable
+	}
+	return d
+}
+
+// due returns when what is handed over at a time comes due. Its error says that this build does not
+// know the schedule or the time zone.
+func (d Delivery) due(at time.Time) (time.Time, error) {
+	if d.timetable != nil && d.timetable.of(d.Schedule, d.Timezone) {
+		return d.timetable.Next(at), nil
+	}
+	timetable, err := NewTimetable(d.Schedule, d.Timezone)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read schedule of %s: %w", d.ID, err)
+	}
+	return timetable.Next(at), nil
+}
+
 // with returns a copy of d that has dst.
 func (d Delivery) with(dst Destination) Delivery {
 	d.Destinations = maps.Clone(d.Destinations)
@@ -121,13 +153,14 @@ func errNoDelivery(id DeliveryID) error {
 	return Errorf(NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s", id)
 }
 
-// CreateDelivery opens a delivery. Empty Status and Schedule mean Active and Immediate.
+// CreateDelivery opens a delivery. Empty Status, Schedule and Timezone mean Active, Immediate and UTC.
 type CreateDelivery struct {
 	ID           DeliveryID
 	Organisation OrganisationID
 	Name         string
 	Status       DeliveryStatus
 	Schedule     Schedule
+	Timezone     Timezone
 	Search       SearchID
 }
 
@@ -148,12 +181,12 @@ func (c CreateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	if c.Schedule == "" {
 		c.Schedule = Immediate
 	}
-	if err := checkDelivery(c.Name, c.Status, c.Schedule, c.Search); err != nil {
+	if err := checkDelivery(c.Name, c.Status, c.Schedule, c.Timezone, c.Search); err != nil {
 		return nil, err
 	}
 	return []Event{DeliveryCreated{
 		Delivery: c.ID, Organisation: c.Organisation, Name: c.Name,
-		Status: c.Status, Schedule: c.Schedule, Search: c.Search,
+		Status: c.Status, Schedule: c.Schedule, Timezone: c.Timezone.canonical(), Search: c.Search,
 	}}, nil
 }
 
@@ -164,6 +197,7 @@ type UpdateDelivery struct {
 	Name         *string
 	Status       *DeliveryStatus
 	Schedule     *Schedule
+	Timezone     *Timezone
 	Search       *SearchID
 }
 
@@ -175,14 +209,15 @@ func (c UpdateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	if !d.Exists(c.Organisation) {
 		return nil, errNoDelivery(c.ID)
 	}
-	name, status, schedule, search := or(c.Name, d.Name), or(c.Status, d.Status), or(c.Schedule, d.Schedule), or(c.Search, d.Search)
-	if err := checkDelivery(name, status, schedule, search); err != nil {
+	name, status, search := or(c.Name, d.Name), or(c.Status, d.Status), or(c.Search, d.Search)
+	schedule, timezone := or(c.Schedule, d.Schedule), or(c.Timezone, d.Timezone).canonical()
+	if err := checkDelivery(name, status, schedule, timezone, search); err != nil {
 		return nil, err
 	}
 
 	var events []Event
-	if name != d.Name || schedule != d.Schedule || search != d.Search {
-		events = append(events, DeliveryUpdated{Delivery: c.ID, Name: name, Schedule: schedule, Search: search})
+	if name != d.Name || schedule != d.Schedule || timezone != d.Timezone || search != d.Search {
+		events = append(events, DeliveryUpdated{Delivery: c.ID, Name: name, Schedule: schedule, Timezone: timezone, Search: search})
 	}
 	switch {
 	case status == d.Status:
@@ -212,15 +247,16 @@ func (c DeleteDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 }
 
 // checkDelivery returns all that is wrong with a delivery's settings.
-func checkDelivery(name string, status DeliveryStatus, schedule Schedule, search SearchID) error {
+func checkDelivery(name string, status DeliveryStatus, schedule Schedule, timezone Timezone, search SearchID) error {
 	var f faults
 	f.checkName("name", name, 1)
 	if status != Active && status != Paused {
 		f.add("status", status, "must be active or paused")
 	}
-	if !slices.Contains(schedules, schedule) {
-		f.add("schedule", schedule, "must be one of immediate, hourly, daily, weekly")
+	if schedule == "" {
+		f.add("schedule", schedule, "%s", errNoSchedule)
 	}
+	f.checkTimetable(schedule, timezone)
 	f.checkExternalID("prospect_search_id", string(search))
 	return f.err()
 }

@@ -7,6 +7,7 @@ type DeliveryCreated struct {
 	Name         string         `json:"name"`
 	Status       DeliveryStatus `json:"status"`
 	Schedule     Schedule       `json:"schedule"`
+	Timezone     Timezone       `json:"timezone,omitempty"`
 	Search       SearchID       `json:"prospect_search"`
 }
 
@@ -16,6 +17,7 @@ type DeliveryUpdated struct {
 	Delivery DeliveryID `json:"delivery"`
 	Name     string     `json:"name"`
 	Schedule Schedule   `json:"schedule"`
+	Timezone Timezone   `json:"timezone,omitempty"`
 	Search   SearchID   `json:"prospect_search"`
 }
 

@@ -3,6 +3,7 @@ package domain_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -224,5 +225,36 @@ func TestCommandsOnADeliveryShareItsStream(t *testing.T) {
 		domain.DisableDestination{Delivery: dcf},
 	} {
 		require.Equal(t, "delivery/dcf_1", c.Stream(), "%T", c)
+	}
+}
+
+func TestScheduleOfADelivery(t *testing.T) {
+	t.Parallel()
+	const nine = domain.Schedule("0 9 * * *")
+	create := domain.CreateDelivery{ID: dcf, Organisation: acme, Name: "Banks", Schedule: nine, Timezone: "Europe/Berlin", Search: search}
+	berlin := domain.DeliveryCreated{
+		Delivery: dcf, Organisation: acme, Name: "Banks", Status: domain.Active, Schedule: nine, Timezone: "Europe/Berlin", Search: search,
+	}
+	When(t, Given(), create).Then(berlin)
+	update := domain.UpdateDelivery{ID: dcf, Organisation: acme, Timezone: new(domain.Timezone("Asia/Tokyo"))}
+	tokyo := domain.DeliveryUpdated{Delivery: dcf, Name: "Banks", Schedule: nine, Timezone: "Asia/Tokyo", Search: search}
+	When(t, Given(berlin), update).Then(tokyo)
+	When(t, Given(berlin, tokyo), update).Then()
+	update.Timezone = new(domain.Timezone("UTC"))
+	utc := domain.DeliveryUpdated{Delivery: dcf, Name: "Banks", Schedule: nine, Search: search}
+	When(t, Given(berlin), update).Then(utc)
+	When(t, Given(berlin, utc), update).Then()
+
+	for _, c := range []struct {
+		log []domain.Event
+		due time.Time
+	}{
+		{Given(berlin), time.Date(2026, time.March, 5, 8, 0, 0, 0, time.UTC)},
+		{Given(berlin, tokyo), time.Date(2026, time.March, 5, 0, 0, 0, 0, time.UTC)},
+		{Given(berlin, utc), time.Date(2026, time.March, 5, 9, 0, 0, 0, time.UTC)},
+	} {
+		command, qualified := qualify()
+		command.Delivery, qualified.Due = Fold[domain.Delivery](t, c.log), &c.due // on Wednesday, 4 March 2026, 9:30
+		When(t, Given(), command).Then(qualified)
 	}
 }

@@ -76,7 +76,11 @@ func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 	if q.MatchReasons == nil {
 		qualified.MatchReasons = []string{}
 	}
-	if due := c.Delivery.Schedule.Next(now); due.After(now) {
+	due, err := c.Delivery.due(now)
+	if err != nil {
+		return nil, err
+	}
+	if due.After(now) {
 		qualified.Due = &due
 	}
 	return []Event{qualified}, nil

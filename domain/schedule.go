@@ -47,36 +47,3 @@ func (s *RetrySchedule) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
-
-// A Schedule says when what a delivery hands over becomes due to be pushed.
-type Schedule string
-
-// The schedules. All but Immediate come due at the next full hour, midnight or Monday
-// midnight, in UTC.
-const (
-	Immediate Schedule = "immediate"
-	Hourly    Schedule = "hourly"
-	Daily     Schedule = "daily"
-	Weekly    Schedule = "weekly"
-)
-
-// schedules are all that a delivery may have.
-var schedules = []Schedule{Immediate, Hourly, Daily, Weekly}
-
-// Next returns when something handed over at t comes due: t itself for Immediate, else
-// the first time of the schedule after t.
-func (s Schedule) Next(t time.Time) time.Time {
-	t = t.UTC()
-	midnight := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	switch s {
-	case Hourly:
-		return t.Truncate(time.Hour).Add(time.Hour)
-	case Daily:
-		return midnight.AddDate(0, 0, 1)
-	case Weekly:
-		sinceMonday := (int(t.Weekday()) + 6) % 7
-		return midnight.AddDate(0, 0, 7-sinceMonday)
-	default:
-		return t
-	}
-}

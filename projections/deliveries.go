@@ -35,10 +35,10 @@ func Deliveries() Projection {
 func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 	const (
 		create = `
-			INSERT INTO deliveries (id, organisation_id, name, status, schedule, prospect_search_id, version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`
+			INSERT INTO deliveries (id, organisation_id, name, status, schedule, timezone, prospect_search_id, version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`
 		update = `
-			UPDATE deliveries SET name = $2, schedule = $3, prospect_search_id = $4, version = $5, updated_at = $6 WHERE id = $1`
+			UPDATE deliveries SET name = $2, schedule = $3, timezone = $4, prospect_search_id = $5, version = $6, updated_at = $7 WHERE id = $1`
 		status       = `UPDATE deliveries SET status = $2, version = $3, updated_at = $4 WHERE id = $1`
 		touch        = `UPDATE deliveries SET version = $2, updated_at = $3 WHERE id = $1`
 		remove       = `DELETE FROM deliveries WHERE id = $1`
@@ -52,9 +52,9 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 	version, at := entry.Version, entry.RecordedAt
 	switch e := entry.Event.(type) {
 	case domain.DeliveryCreated:
-		batch.Queue(create, e.Delivery, e.Organisation, e.Name, e.Status, e.Schedule, e.Search, version, at)
+		batch.Queue(create, e.Delivery, e.Organisation, e.Name, e.Status, e.Schedule, e.Timezone, e.Search, version, at)
 	case domain.DeliveryUpdated:
-		batch.Queue(update, e.Delivery, e.Name, e.Schedule, e.Search, version, at)
+		batch.Queue(update, e.Delivery, e.Name, e.Schedule, e.Timezone, e.Search, version, at)
 	case domain.DeliveryPaused:
 		batch.Queue(status, e.Delivery, domain.Paused, version, at)
 	case domain.DeliveryResumed:
@@ -89,6 +89,7 @@ type Delivery struct {
 	Name      string                `db:"name"`
 	Status    domain.DeliveryStatus `db:"status"`
 	Schedule  domain.Schedule       `db:"schedule"`
+	Timezone  domain.Timezone       `db:"timezone"`
 	Search    domain.SearchID       `db:"prospect_search_id"`
 	Version   eventstore.Version    `db:"version"`
 	CreatedAt time.Time             `db:"created_at"`
@@ -112,7 +113,7 @@ type Search struct {
 	Oldest domain.DeliveryID     `db:"oldest"` // of them, by which searches are listed
 }
 
-const deliveryColumns = `id, name, status, schedule, prospect_search_id, version, created_at, updated_at`
+const deliveryColumns = `id, name, status, schedule, timezone, prospect_search_id, version, created_at, updated_at`
 
 // Delivery returns org's delivery named id, or a NotFound error.
 func (v *Views) Delivery(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) (Delivery, error) {

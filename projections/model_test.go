@@ -343,6 +343,7 @@ func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 		require.Equal(t, want.Name, got.Name)
 		require.Equal(t, want.Status, got.Status)
 		require.Equal(t, want.Schedule, got.Schedule)
+		require.Equal(t, want.Timezone, got.Timezone)
 		require.Equal(t, want.Search, got.Search)
 		stream, err := b.store.ReadStream(ctx, domain.DeliveryStream(id))
 		require.NoError(t, err)

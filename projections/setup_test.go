@@ -203,7 +203,8 @@ func (h *history) create(t *rapid.T) {
 		ID: domain.NewDeliveryID(), Organisation: rapid.SampledFrom([]domain.OrganisationID{org, org, other}).Draw(t, "organisation"),
 		Name: "Delivery", Search: searches.Draw(t, "search"),
 		Status:   rapid.SampledFrom([]domain.DeliveryStatus{domain.Active, domain.Active, domain.Paused}).Draw(t, "status"),
-		Schedule: rapid.SampledFrom([]domain.Schedule{domain.Immediate, domain.Daily}).Draw(t, "schedule"),
+		Schedule: rapid.SampledFrom([]domain.Schedule{domain.Immediate, domain.Daily, "0 9 * * 1-5"}).Draw(t, "schedule"),
+		Timezone: rapid.SampledFrom([]domain.Timezone{"", "Europe/Berlin"}).Draw(t, "timezone"),
 	}).State
 	h.addDestination(t, d)
 	h.deliveries = append(h.deliveries, h.load(t, d.ID))

@@ -246,30 +246,6 @@ func (e QualificationResultOutcome) Valid() bool {
 	}
 }
 
-// Defines values for Schedule.
-const (
-	Daily     Schedule = "daily"
-	Hourly    Schedule = "hourly"
-	Immediate Schedule = "immediate"
-	Weekly    Schedule = "weekly"
-)
-
-// Valid indicates whether the value is a known member of the Schedule enum.
-func (e Schedule) Valid() bool {
-	switch e {
-	case Daily:
-		return true
-	case Hourly:
-		return true
-	case Immediate:
-		return true
-	case Weekly:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Scope.
 const (
 	Admin                Scope = "admin"
@@ -467,7 +443,7 @@ type DeliveredCompany struct {
 // DeliveredCompanyStatus Of the pushes; `delivered` where there is none.
 type DeliveredCompanyStatus string
 
-// Delivery Example: {"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}
+// Delivery Example: {"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type Delivery struct {
 	CreatedAt time.Time `json:"created_at"`
 
@@ -476,10 +452,17 @@ type Delivery struct {
 	Name             string `json:"name"`
 	ProspectSearchID string `json:"prospect_search_id"`
 
-	// Schedule When what is handed over becomes due to be pushed; at the next full hour, midnight or Monday midnight in UTC unless immediate.
-	Schedule  Schedule       `json:"schedule"`
-	Status    DeliveryStatus `json:"status"`
-	UpdatedAt time.Time      `json:"updated_at"`
+	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
+	//
+	// Example: 30 9 * * 1-5
+	Schedule Schedule       `json:"schedule"`
+	Status   DeliveryStatus `json:"status"`
+
+	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
+	//
+	// Example: Europe/Berlin
+	Timezone  Timezone  `json:"timezone"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // DeliveryChange defines model for DeliveryChange.
@@ -487,12 +470,19 @@ type DeliveryChange struct {
 	Name             *string `json:"name,omitempty"`
 	ProspectSearchID *string `json:"prospect_search_id,omitempty"`
 
-	// Schedule When what is handed over becomes due to be pushed; at the next full hour, midnight or Monday midnight in UTC unless immediate.
+	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
+	//
+	// Example: 30 9 * * 1-5
 	Schedule *Schedule       `json:"schedule,omitempty"`
 	Status   *DeliveryStatus `json:"status,omitempty"`
+
+	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
+	//
+	// Example: Europe/Berlin
+	Timezone *Timezone `json:"timezone,omitempty"`
 }
 
-// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}
+// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of the delivery's dispatches by status.
 	Counts           Counts        `json:"counts"`
@@ -502,13 +492,20 @@ type DeliveryDetail struct {
 	Name             string        `json:"name"`
 	ProspectSearchID string        `json:"prospect_search_id"`
 
-	// Schedule When what is handed over becomes due to be pushed; at the next full hour, midnight or Monday midnight in UTC unless immediate.
-	Schedule  Schedule       `json:"schedule"`
-	Status    DeliveryStatus `json:"status"`
-	UpdatedAt time.Time      `json:"updated_at"`
+	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
+	//
+	// Example: 30 9 * * 1-5
+	Schedule Schedule       `json:"schedule"`
+	Status   DeliveryStatus `json:"status"`
+
+	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
+	//
+	// Example: Europe/Berlin
+	Timezone  Timezone  `json:"timezone"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// DeliveryPage Example: {"has_more":false,"items":[{"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"immediate","status":"active","updated_at":"2025-11-30T11:58:00.104211Z"}],"limit":20,"offset":0,"total":1}
+// DeliveryPage Example: {"has_more":false,"items":[{"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}],"limit":20,"offset":0,"total":1}
 type DeliveryPage struct {
 	HasMore bool       `json:"has_more"`
 	Items   []Delivery `json:"items"`
@@ -857,9 +854,16 @@ type NewDelivery struct {
 	// ProspectSearchID The engine's ID. Default: a fresh UUID.
 	ProspectSearchID *string `json:"prospect_search_id,omitempty"`
 
-	// Schedule When what is handed over becomes due to be pushed; at the next full hour, midnight or Monday midnight in UTC unless immediate.
+	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
+	//
+	// Example: 30 9 * * 1-5
 	Schedule *Schedule       `json:"schedule,omitempty"`
 	Status   *DeliveryStatus `json:"status,omitempty"`
+
+	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
+	//
+	// Example: Europe/Berlin
+	Timezone *Timezone `json:"timezone,omitempty"`
 }
 
 // NewDestination defines model for NewDestination.
@@ -1063,8 +1067,10 @@ type QualificationSummary struct {
 // RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 type RetrySchedule = []float64
 
-// Schedule When what is handed over becomes due to be pushed; at the next full hour, midnight or Monday midnight in UTC unless immediate.
-type Schedule string
+// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
+//
+// Example: 30 9 * * 1-5
+type Schedule = string
 
 // Scope What a key may do.
 type Scope string
@@ -1080,6 +1086,11 @@ type SecretRotation struct {
 
 // Tier Requests an hour: `free` 100, `pro` 1,000, `enterprise` what `limit_per_hour` says.
 type Tier string
+
+// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
+//
+// Example: Europe/Berlin
+type Timezone = string
 
 // ValidationError defines model for ValidationError.
 type ValidationError struct {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -57,6 +58,7 @@ func createDelivery(seed *domain.Seed, org domain.OrganisationID, b NewDelivery)
 	cmd := domain.CreateDelivery{
 		ID: seed.DeliveryID(), Organisation: org, Name: b.Name,
 		Status: domain.DeliveryStatus(value(b.Status)), Schedule: domain.Schedule(value(b.Schedule)),
+		Timezone: domain.Timezone(value(b.Timezone)),
 	}
 	if b.ProspectSearchID != nil {
 		cmd.Search = domain.SearchID(*b.ProspectSearchID)
@@ -87,7 +89,7 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 	}
 	return ReadDelivery200JSONResponse{
 		Body: DeliveryDetail{
-			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule),
+			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
 			ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
 			Counts: Counts{
 				Pending: n[domain.Pending], Retrying: n[domain.Retrying], Held: n[domain.Held],
@@ -100,11 +102,8 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 
 // UpdateDelivery changes a delivery. A field that is absent keeps its value.
 func (s *Server) UpdateDelivery(ctx context.Context, r UpdateDeliveryRequestObject) (UpdateDeliveryResponseObject, error) {
-	o, err := s.execute(ctx, ifMatch(ctx, domain.UpdateDelivery{
-		ID: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Name: r.Body.Name,
-		Status: (*domain.DeliveryStatus)(r.Body.Status), Schedule: (*domain.Schedule)(r.Body.Schedule),
-		Search: (*domain.SearchID)(r.Body.ProspectSearchID),
-	}, ""))
+	cmd := updateDelivery(domain.DeliveryID(r.DeliveryID), organisation(ctx), *r.Body)
+	o, err := s.execute(ctx, ifMatch(ctx, cmd, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +114,14 @@ func (s *Server) UpdateDelivery(ctx context.Context, r UpdateDeliveryRequestObje
 	return UpdateDelivery200JSONResponse{Body: showDelivery(d), Headers: UpdateDelivery200ResponseHeaders{
 		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
 	}}, nil
+}
+
+// updateDelivery returns the command that a body asks for.
+func updateDelivery(id domain.DeliveryID, org domain.OrganisationID, b DeliveryChange) domain.UpdateDelivery {
+	return domain.UpdateDelivery{
+		ID: id, Organisation: org, Name: b.Name, Status: (*domain.DeliveryStatus)(b.Status),
+		Schedule: (*domain.Schedule)(b.Schedule), Timezone: (*domain.Timezone)(b.Timezone), Search: (*domain.SearchID)(b.ProspectSearchID),
+	}
 }
 
 // DeleteDelivery ends a delivery.
@@ -163,7 +170,8 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 	case err != nil:
 		d.CreatedAt = o.Commit.RecordedAt
 	}
-	d.ID, d.Name, d.Status, d.Schedule, d.Search = o.State.ID, o.State.Name, o.State.Status, o.State.Schedule, o.State.Search
+	d.ID, d.Name, d.Status, d.Search = o.State.ID, o.State.Name, o.State.Status, o.State.Search
+	d.Schedule, d.Timezone = o.State.Schedule, o.State.Timezone
 	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
 	return d, nil
 }
@@ -171,10 +179,13 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 // showDelivery returns a delivery as the API shows it.
 func showDelivery(d projections.Delivery) Delivery {
 	return Delivery{
-		ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule),
+		ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
 		ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
+
+// showTimezone returns a time zone as the API shows it.
+func showTimezone(z domain.Timezone) Timezone { return Timezone(cmp.Or(z, "UTC")) }
 
 // position returns what Ledger-Position says of a commit: nothing when there was none.
 func position(c eventstore.Commit) *int64 { return optional(int64(c.Position)) }
@@ -189,6 +200,15 @@ func (s *Server) checks() map[string]func(object map[string]any) error {
 				return err
 			}
 			_, err := createDelivery(nil, "", b).Decide(domain.Delivery{}, time.Time{})
+			return err
+		},
+		"updateDelivery": func(object map[string]any) error {
+			var b DeliveryChange
+			if err := runtime.BindJSONValue(object, &b); err != nil {
+				return err
+			}
+			any := domain.Delivery{ID: "any", Name: "any", Status: domain.Active, Schedule: domain.Immediate, Search: "any"}
+			_, err := updateDelivery(any.ID, any.Organisation, b).Decide(any, time.Time{})
 			return err
 		},
 		"createKey": checkNewKey,

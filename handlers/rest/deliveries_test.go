@@ -1,10 +1,14 @@
 package rest_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // What the product's documentation shows, byte for byte.
@@ -66,4 +70,32 @@ func TestSamplesOfTheDocumentation(t *testing.T) {
 	c.call(t, http.StatusNotFound, "DELETE", "/api/v1/deliveries/"+id, "")
 	c.call(t, http.StatusNotFound, "GET", "/api/v1/deliveries/"+id, "")
 	require.Empty(t, c.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "").items(t))
+}
+
+func TestScheduleAndTimezoneAreShownAndKept(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	shows := func(a answer, schedule, timezone string) {
+		t.Helper()
+		require.Equal(t, schedule, a.field(t, "schedule"))
+		require.Equal(t, timezone, a.field(t, "timezone"))
+	}
+	created := c.call(t, http.StatusCreated, "POST", "/api/v1/deliveries", `{"name":"a","schedule":"30 9 * * 1-5","timezone":"Europe/Berlin"}`)
+	shows(created, "30 9 * * 1-5", "Europe/Berlin")
+	path := "/api/v1/deliveries/" + created.field(t, "id")
+	shows(c.call(t, http.StatusOK, "GET", path, ""), "30 9 * * 1-5", "Europe/Berlin")
+	shows(c.call(t, http.StatusOK, "PUT", path, `{"name":"b"}`), "30 9 * * 1-5", "Europe/Berlin")
+	shows(c.call(t, http.StatusOK, "PUT", path, `{"schedule":"0 8 * * *"}`), "0 8 * * *", "Europe/Berlin")
+	shows(c.call(t, http.StatusOK, "PUT", path, `{"timezone":"Asia/Tokyo"}`), "0 8 * * *", "Asia/Tokyo")
+	require.Equal(t, "Asia/Tokyo", c.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "").items(t)[0]["timezone"])
+
+	c.qualify(t, created.field(t, "id"), company("comp_1"))
+	known, err := f.store.ReadStream(t.Context(), domain.HandOverStream(domain.DeliveryID(created.field(t, "id")), "comp_1"))
+	require.NoError(t, err)
+	var handedOver domain.CompanyQualified
+	require.NoError(t, json.Unmarshal(known[0].Data, &handedOver))
+	require.Equal(t, "23:00:00", handedOver.Due.UTC().Format(time.TimeOnly), "8:00 in Tokyo")
+
+	shows(c.call(t, http.StatusOK, "PUT", path, `{"schedule":"immediate","timezone":"UTC"}`), "immediate", "UTC")
+	shows(c.call(t, http.StatusOK, "GET", path, ""), "immediate", "UTC")
 }

@@ -41,14 +41,16 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}{
 		"nothing": {"POST", deliveries, `{}`, []string{"name"}},
 		"everything of a delivery": {
-			"POST", deliveries, `{"name":"","status":"on","schedule":"cron","prospect_search_id":"a b","rate_limit":1,"Name":"x"}`,
-			[]string{"name", "status", "schedule", "prospect_search_id", "rate_limit", "Name"},
+			"POST", deliveries, `{"name":"","status":"on","schedule":"cron","timezone":"Mars/Olympus","prospect_search_id":"a b","rate_limit":1,"Name":"x"}`,
+			[]string{"name", "status", "schedule", "timezone", "prospect_search_id", "rate_limit", "Name"},
 		},
 		"the schema's and the domain's":  {"POST", deliveries, `{"name":"a\u0000b","status":"on"}`, []string{"name", "status"}},
 		"wrong types":                    {"POST", deliveries, `{"name":1,"status":null}`, []string{"name", "status"}},
 		"no object":                      {"POST", deliveries, `[]`, []string{"body"}},
 		"case does not make it the same": {"POST", deliveries, `{"name":"a","NAME":"b"}`, []string{"NAME"}},
 		"change of a delivery":           {"PUT", one, `{"status":"on","schedule":"cron","x":1}`, []string{"status", "schedule", "x"}},
+		"day that never comes":           {"POST", deliveries, `{"name":"a","schedule":"0 0 30 2 *","timezone":"Local"}`, []string{"schedule", "timezone"}},
+		"change to it":                   {"PUT", one, `{"schedule":"0 0 30 2 *","timezone":""}`, []string{"schedule", "timezone"}},
 		"change the domain refuses":      {"PUT", one, `{"name":"a\u0007","prospect_search_id":"a b"}`, []string{"name", "prospect_search_id"}},
 		"everything of a destination": {
 			"POST", destinations, `{"type":"webhook","auth_type":"bearer","timeout_seconds":61,"max_in_flight":0,"retry_schedule":[0],
