@@ -114,10 +114,7 @@ func (s *Sender) exchange(ctx context.Context, ep endpoint, r request, token str
 	defer resp.Body.Close()
 	a.status, a.headers, a.retryAfter = resp.StatusCode, keep(resp.Header, ep), retryAfter(resp, now)
 	a.body, err = readBody(resp, ep)
-	switch {
-	case a.status < 200 || a.status > 299:
-		a.fault = "the destination answered " + statusText(a.status)
-	case err != nil:
+	if a.fault = statusFault(a.status); a.fault == "" && err != nil {
 		a.fault, a.cause = ep.clip("reading the answer: "+explain(err, timeout), keptFault), outcomeOf(err)
 	}
 	return a
