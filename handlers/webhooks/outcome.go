@@ -61,7 +61,7 @@ func outcomeOf(err error) outcome {
 	var op *net.OpError
 	var netErr net.Error
 	switch {
-	case errors.Is(err, ErrForbidden):
+	case errors.Is(err, ErrForbidden), errors.Is(err, ErrPort):
 		return outcomeBlocked
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return outcomeTimeout
