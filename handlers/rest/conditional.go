@@ -2,7 +2,9 @@ package rest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"hash/fnv"
 	"net/http"
 	"strconv"
@@ -33,6 +35,17 @@ func detailETag(v eventstore.Version, counts projections.Counts) string {
 		return etag(v)
 	}
 	return `"` + strconv.FormatInt(int64(v), 10) + "-" + strconv.FormatUint(sum.Sum64(), 16) + `"`
+}
+
+// contentETag returns the strong tag of something that has no version of its own, and of the
+// revision that it has instead: a number made of all that is shown of it.
+func contentETag(shown any) string { return etag(eventstore.Version(revisionOf(shown))) }
+
+// revisionOf returns the revision of something that is known by what is shown of it.
+func revisionOf(shown any) int64 {
+	text, _ := json.Marshal(shown) // what is shown always marshals
+	sum := sha256.Sum256(text)
+	return int64(binary.BigEndian.Uint64(sum[:8]) >> 1)
 }
 
 // preconditions are what a request's If-Match and If-None-Match say (RFC 9110, section 13).

@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -110,4 +112,81 @@ func TestReaderWhoHasItGetsNoBody(t *testing.T) {
 	require.EqualValues(t, 1, a.json(t)["counts"].(map[string]any)[string(domain.Pending)])
 	c.call(t, http.StatusNotModified, "GET", one, "", "If-None-Match", a.header.Get("ETag"))
 	c.call(t, http.StatusOK, "PUT", one, `{"name":"a"}`, "If-Match", a.header.Get("ETag"))
+}
+
+func TestIfMatchKeepsChangesOfAKeyFromBeingLost(t *testing.T) {
+	t.Parallel()
+	admin, f := setup(t)
+	made := admin.call(t, http.StatusCreated, "POST", organisations+"/"+string(f.org)+"/keys", `{"name":"CRM","scopes":[]}`)
+	path, seen := made.header.Get("Location"), made.header.Get("ETag")
+	require.Equal(t, seen, admin.call(t, http.StatusOK, "GET", path, "").header.Get("ETag"))
+	newer := admin.call(t, http.StatusOK, "PUT", path, `{"name":"1"}`, "If-Match", seen).header.Get("ETag")
+	require.NotEqual(t, seen, newer)
+	for _, stale := range []string{seen, `"none"`, "W/" + newer} {
+		a := admin.call(t, http.StatusPreconditionFailed, "PUT", path, `{"name":"2"}`, "If-Match", stale)
+		require.Equal(t, "PRECONDITION_FAILED", a.field(t, "code"), stale)
+		admin.call(t, http.StatusPreconditionFailed, "DELETE", path, "", "If-Match", stale)
+	}
+	for _, method := range []string{"PUT", "DELETE"} {
+		a := admin.call(t, http.StatusUnprocessableEntity, method, path, map[string]string{"PUT": `{"name":"2"}`}[method], "If-Match", "3")
+		require.Equal(t, []string{"If-Match"}, a.faults(t))
+	}
+	now := admin.call(t, http.StatusOK, "GET", path, "")
+	require.Equal(t, "1", now.field(t, "name"), "nothing was done")
+	require.Equal(t, newer, now.header.Get("ETag"))
+
+	newer = admin.call(t, http.StatusOK, "PUT", path, `{"expires_at":"2020-01-01T00:00:00Z"}`, "If-Match", `"x", `+newer).header.Get("ETag")
+	admin.call(t, http.StatusPreconditionFailed, "PUT", path, `{"name":"2"}`, "If-None-Match", newer)
+	admin.call(t, http.StatusOK, "PUT", path, `{"never_expires":true}`, "If-Match", "*")
+	newer = admin.call(t, http.StatusOK, "GET", path, "").header.Get("ETag")
+	admin.call(t, http.StatusNoContent, "DELETE", path, "", "If-Match", newer)
+	admin.call(t, http.StatusNotFound, "DELETE", path, "", "If-Match", newer)
+	admin.call(t, http.StatusNotFound, "PUT", path, `{}`, "If-Match", newer)
+	require.NotEqual(t, newer, admin.call(t, http.StatusOK, "GET", path, "", "If-None-Match", newer).header.Get("ETag"))
+}
+
+func TestOfManyWhoSawTheSameKeyOneChangesIt(t *testing.T) {
+	t.Parallel()
+	admin, f := setup(t)
+	made := admin.call(t, http.StatusCreated, "POST", organisations+"/"+string(f.org)+"/keys", `{"name":"CRM","scopes":[]}`)
+	path, seen := made.header.Get("Location"), made.header.Get("ETag")
+	var won atomic.Int64
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			a := admin.send(t, "PUT", path, `{"name":"`+strconv.Itoa(i)+`"}`, "If-Match", seen)
+			switch a.status {
+			case http.StatusOK:
+				won.Add(1)
+			case http.StatusPreconditionFailed:
+			default:
+				t.Errorf("%d: %s", a.status, a.body)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 1, won.Load())
+}
+
+func TestAdminWhoHasItGetsNoBody(t *testing.T) {
+	t.Parallel()
+	admin, _ := setup(t)
+	org := admin.call(t, http.StatusCreated, "POST", organisations, `{"name":"Globex"}`)
+	key := admin.call(t, http.StatusCreated, "POST", org.header.Get("Location")+"/keys", `{"name":"CRM","scopes":[]}`)
+	for _, made := range []answer{org, key} {
+		path, tag := made.header.Get("Location"), made.header.Get("ETag")
+		require.NotEmpty(t, tag)
+		a := admin.call(t, http.StatusNotModified, "GET", path, "", "If-None-Match", tag)
+		require.Empty(t, a.body)
+		require.Equal(t, tag, a.header.Get("ETag"))
+		require.NotEmpty(t, admin.call(t, http.StatusOK, "GET", path, "", "If-None-Match", `"1"`).body)
+	}
+	require.NotEqual(t, org.header.Get("ETag"), admin.call(t, http.StatusCreated, "POST", organisations, `{"name":"Globex"}`).header.Get("ETag"))
+
+	soon := admin.call(t, http.StatusCreated, "POST", org.header.Get("Location")+"/keys",
+		`{"name":"CRM","scopes":[],"expires_at":"`+time.Now().Add(time.Second).Format(time.RFC3339Nano)+`"}`)
+	require.Eventually(t, func() bool {
+		a := admin.call(t, http.StatusOK, "GET", soon.header.Get("Location"), "")
+		return a.field(t, "status") == "expired" && a.header.Get("ETag") != soon.header.Get("ETag")
+	}, waitFor, tick, "a key that has expired is another to whoever looks at it")
 }

@@ -56,7 +56,7 @@ func (s *Server) CreateKey(ctx context.Context, r CreateKeyRequestObject) (Creat
 			Status: CreatedKeyStatus(shown.Status), Tier: shown.Tier, LimitPerHour: shown.LimitPerHour,
 			CreatedAt: shown.CreatedAt, ExpiresAt: shown.ExpiresAt, RevokedAt: shown.RevokedAt, Key: text,
 		},
-		Headers: CreateKey201ResponseHeaders{Location: keyPath(k.ID)},
+		Headers: CreateKey201ResponseHeaders{ETag: contentETag(shown), Location: keyPath(k.ID)},
 	}, nil
 }
 
@@ -84,7 +84,8 @@ func (s *Server) ReadKey(ctx context.Context, r ReadKeyRequestObject) (ReadKeyRe
 	case !ok:
 		return nil, errNoKey()
 	}
-	return ReadKey200JSONResponse{Body: s.showKey(k)}, nil
+	shown := s.showKey(k)
+	return ReadKey200JSONResponse{Body: shown, Headers: ReadKey200ResponseHeaders{ETag: contentETag(shown)}}, nil
 }
 
 // UpdateKey changes a key. A field that is absent keeps its value.
@@ -93,6 +94,7 @@ func (s *Server) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Updat
 	if err != nil {
 		return nil, err
 	}
+	change.If = s.ifKeyMatches(ctx)
 	k, ok, err := s.cfg.Keys.Change(ctx, r.KeyID, change)
 	switch {
 	case err != nil:
@@ -100,7 +102,8 @@ func (s *Server) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Updat
 	case !ok:
 		return nil, errNoKey()
 	}
-	return UpdateKey200JSONResponse{Body: s.showKey(k)}, nil
+	shown := s.showKey(k)
+	return UpdateKey200JSONResponse{Body: shown, Headers: UpdateKey200ResponseHeaders{ETag: contentETag(shown)}}, nil
 }
 
 // keyChange returns the change that a body asks for, or all that is wrong with it.
@@ -123,7 +126,7 @@ func keyChange(b KeyChange) (apikey.Change, error) {
 
 // RevokeKey ends a key.
 func (s *Server) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (RevokeKeyResponseObject, error) {
-	ok, err := s.cfg.Keys.Revoke(ctx, r.KeyID)
+	ok, err := s.cfg.Keys.RevokeIf(ctx, r.KeyID, s.ifKeyMatches(ctx))
 	switch {
 	case err != nil:
 		return nil, err
@@ -131,6 +134,12 @@ func (s *Server) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (Revok
 		return nil, errNoKey()
 	}
 	return RevokeKey204Response{}, nil
+}
+
+// ifKeyMatches returns the request's preconditions, as a condition on a key.
+func (s *Server) ifKeyMatches(ctx context.Context) func(apikey.Key) error {
+	p := requestFrom(ctx).preconditions
+	return func(k apikey.Key) error { return p.check(revisionOf(s.showKey(k))) }
 }
 
 // errNoKey is returned for a key that there is not, or no longer.

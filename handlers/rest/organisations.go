@@ -40,9 +40,10 @@ func (s *Server) CreateOrganisation(ctx context.Context, r CreateOrganisationReq
 	if err != nil {
 		return nil, err
 	}
-	return CreateOrganisation201JSONResponse{
-		Body: showOrganisation(o), Headers: CreateOrganisation201ResponseHeaders{Location: organisationPath(string(o.ID))},
-	}, nil
+	shown := showOrganisation(o)
+	return CreateOrganisation201JSONResponse{Body: shown, Headers: CreateOrganisation201ResponseHeaders{
+		ETag: contentETag(shown), Location: organisationPath(shown.ID),
+	}}, nil
 }
 
 // ReadOrganisation shows an organisation.
@@ -51,7 +52,8 @@ func (s *Server) ReadOrganisation(ctx context.Context, r ReadOrganisationRequest
 	if err != nil {
 		return nil, err
 	}
-	return ReadOrganisation200JSONResponse{Body: showOrganisation(o)}, nil
+	shown := showOrganisation(o)
+	return ReadOrganisation200JSONResponse{Body: shown, Headers: ReadOrganisation200ResponseHeaders{ETag: contentETag(shown)}}, nil
 }
 
 // organisation returns the organisation of that ID. Names do not count here.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Change says what becomes of a key. What is nil or false stays as it is.
@@ -20,6 +21,10 @@ type Change struct {
 
 	ExpiresAt    *time.Time
 	NeverExpires bool // whatever ExpiresAt says
+
+	// If is asked about the key as it is, which nobody changes meanwhile. When it returns an
+	// error nothing changes, and the error is in that of Change. Nil: no condition.
+	If func(Key) error
 }
 
 // Change changes a key that is not revoked and returns it as it is then; and false when there
@@ -38,25 +43,57 @@ func (k *Keys) Change(ctx context.Context, id string, c Change) (Key, bool, erro
 			return Key{}, false, fmt.Errorf("change key %s: %w", id, err)
 		}
 	}
-	rows, _ := k.pool.Query(ctx, query, id, c.Name, c.Tier, c.LimitPerHour, c.NeverExpires, c.ExpiresAt) // oneKey reports the error
-	key, ok, err := oneKey(rows)
+	var key Key
+	var ok bool
+	err := k.changing(ctx, id, c.If, func(tx pgx.Tx) (err error) {
+		rows, _ := tx.Query(ctx, query, id, c.Name, c.Tier, c.LimitPerHour, c.NeverExpires, c.ExpiresAt) // oneKey reports the error
+		key, ok, err = oneKey(rows)
+		return err
+	})
 	if err != nil {
 		return key, false, fmt.Errorf("change key %s: %w", id, err)
 	}
-	k.found.clear()
 	return key, ok, nil
 }
 
 // Revoke ends a key and reports whether it had not been revoked before. It takes effect within
 // a second.
-func (k *Keys) Revoke(ctx context.Context, id string) (bool, error) {
+func (k *Keys) Revoke(ctx context.Context, id string) (bool, error) { return k.RevokeIf(ctx, id, nil) }
+
+// RevokeIf is Revoke on a condition, which is like [Change].If.
+func (k *Keys) RevokeIf(ctx context.Context, id string, condition func(Key) error) (bool, error) {
 	const query = `UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`
-	tag, err := k.pool.Exec(ctx, query, id)
+	var tag pgconn.CommandTag
+	err := k.changing(ctx, id, condition, func(tx pgx.Tx) (err error) {
+		tag, err = tx.Exec(ctx, query, id)
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("revoke key %s: %w", id, err)
 	}
-	k.found.clear()
 	return tag.RowsAffected() > 0, nil
+}
+
+// changing calls change, in a transaction, if the key is as the condition wants it, or is
+// revoked, or absent.
+func (k *Keys) changing(ctx context.Context, id string, condition func(Key) error, change func(pgx.Tx) error) error {
+	const query = `SELECT ` + columns + ` FROM api_keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE`
+	err := pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) error {
+		if condition != nil {
+			rows, _ := tx.Query(ctx, query, id) // oneKey reports the error
+			switch key, ok, err := oneKey(rows); {
+			case err != nil:
+				return err
+			case ok:
+				if err := condition(key); err != nil {
+					return err
+				}
+			}
+		}
+		return change(tx)
+	})
+	k.found.clear()
+	return err
 }
 
 // oneKey returns the key in rows, and false when there is none.
