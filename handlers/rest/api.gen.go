@@ -184,6 +184,7 @@ func (e DispatchStatus) Valid() bool {
 const (
 	INTERNAL        ItemErrorCode = "INTERNAL"
 	INVALIDJSON     ItemErrorCode = "INVALID_JSON"
+	INVALIDREQUEST  ItemErrorCode = "INVALID_REQUEST"
 	PAYLOADTOOLARGE ItemErrorCode = "PAYLOAD_TOO_LARGE"
 	VALIDATIONERROR ItemErrorCode = "VALIDATION_ERROR"
 )
@@ -194,6 +195,8 @@ func (e ItemErrorCode) Valid() bool {
 	case INTERNAL:
 		return true
 	case INVALIDJSON:
+		return true
+	case INVALIDREQUEST:
 		return true
 	case PAYLOADTOOLARGE:
 		return true

@@ -45,7 +45,7 @@ func TestItemOfTheFeed(t *testing.T) {
 	t.Parallel()
 	c, f := setup(t)
 	id := c.createDelivery(t, sampleDelivery)
-	s, _ := c.qualify(t, id, `{"company": {"id": "comp_1", "name": "R&D <Acme>", "status": "customer", "st\u0061tus": 2, "nested": {"a": [1.50, null]}, "delivery_id": "theirs"},
+	s, _ := c.qualify(t, id, `{"company": {"id": "comp_1", "name": "R&D <Acme>", "st\u0061tus": "customer", "nested": {"a": [1.50, null]}, "delivery_id": "theirs"},
 		"prospects": [{"id": "p1", "title": "CTO"}], "qualification_score": 85, "match_reasons": ["Revenue > $10M"]}`)
 	f.settled(t)
 	items := c.feed(t, id, "")

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	_ "embed" // for the contract
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -19,6 +20,8 @@ var contractYAML []byte
 type contract struct {
 	json       []byte // as it is served
 	operations map[route]*operation
+
+	qualification *openapi3.Schema // of an item of those that are judged singly
 }
 
 // A route is a method and a path as echo writes it.
@@ -51,6 +54,11 @@ func loadContract(ctx context.Context) (*contract, error) {
 	c := &contract{operations: map[route]*operation{}}
 	if c.json, err = doc.MarshalJSON(); err != nil {
 		return nil, fmt.Errorf("encode openapi.yaml: %w", err)
+	}
+	if ref := doc.Components.Schemas["Qualification"]; ref != nil {
+		c.qualification = ref.Value
+	} else {
+		return nil, errors.New("read openapi.yaml: it has no Qualification")
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, spec := range item.Operations() {

@@ -23,8 +23,9 @@ type item struct {
 	fault         error // why it is rejected; nil: it is not
 }
 
-// newItem returns the qualification in raw, which must be valid JSON and is kept.
-func newItem(index int, raw []byte) *item {
+// newItem returns the qualification in raw, which must be valid JSON and is kept. Its faults are
+// besides those of its names.
+func newItem(index int, raw []byte, named []domain.Fault) *item {
 	it := &item{index: index}
 	if raw = bytes.TrimSpace(raw); raw[0] != '{' {
 		it.fault = invalid([]domain.Fault{{Field: "body", Error: "must be an object"}})
@@ -35,38 +36,27 @@ func newItem(index int, raw []byte) *item {
 	more, err := faultsIn(err)
 	it.company = company
 	if it.fault = err; err == nil {
-		it.fault = invalid(merge(faults, more))
+		it.fault = invalid(beside(named, merge(faults, more)))
 	}
 	return it
 }
 
 // decode takes the fields of a qualification and returns what is wrong with their form. Case
-// tells fields apart, and none may be there twice: what was looked at is what is kept.
+// tells fields apart.
 func (it *item) decode(raw []byte) (faults []domain.Fault) {
 	q := &it.qualification
 	add := func(field, text string) { faults = append(faults, domain.Fault{Field: field, Error: text}) }
-	var seen [4]bool
-	once := func(n int, field string) {
-		if seen[n] {
-			add(field, "is given more than once")
-		}
-		seen[n] = true
-	}
 	for name, value := range members(raw) {
 		switch name {
 		case "company":
-			once(0, name)
 			q.Company = value
 		case "prospects":
-			once(1, name)
 			q.Prospects = value
 		case "qualification_score":
-			once(2, name)
 			if json.Unmarshal(value, &q.Score) != nil {
 				add(name, "must be a whole number from 0 to 100")
 			}
 		case "match_reasons":
-			once(3, name)
 			if json.Unmarshal(value, &q.MatchReasons) != nil {
 				add(name, "must be a list of texts")
 			}

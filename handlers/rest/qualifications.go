@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
@@ -91,40 +89,48 @@ func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
 	return err
 }
 
-// storable reports whether text is JSON that the log can keep: its texts are Unicode (RFC 7493,
-// section 2.1), and no escape is half of a pair. Names may repeat.
-func storable(text []byte) bool {
-	return jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true))
-}
-
 // document hands over what a JSON document contains. A single object that is not valid is an
 // error, as nothing else could be accepted.
 func (h *handOver) document(ctx context.Context, body []byte) error {
-	if !storable(body) {
-		return errNotJSON
-	}
 	body = bytes.TrimSpace(body)
-	switch body[0] {
-	case '{':
-		it := newItem(0, body)
-		if it.fault != nil {
-			return it.fault
+	if bytes.HasPrefix(body, []byte("[")) {
+		return h.list(ctx, body)
+	}
+	named, err := inspect(body, h.contract.qualification)
+	switch {
+	case err != nil:
+		return err
+	case body[0] != '{':
+		return invalid([]domain.Fault{{Field: "body", Error: "must be an object or a list of objects"}})
+	}
+	it := newItem(0, body, named)
+	if it.fault != nil {
+		return it.fault
+	}
+	return h.commit(ctx, []*item{it})
+}
+
+// list hands over what a JSON array contains.
+func (h *handOver) list(ctx context.Context, body []byte) error {
+	found, err := inspectItems(body, h.contract.qualification)
+	if err != nil {
+		return err
+	}
+	var c chunk
+	n := 0
+	for raw := range elements(body) {
+		if found[n].deep {
+			c.add(&item{index: n, fault: errTooDeep}, 0)
+		} else {
+			c.add(newItem(n, raw, found[n].faults), len(raw))
 		}
-		return h.commit(ctx, []*item{it})
-	case '[':
-		var c chunk
-		n := 0
-		for raw := range elements(body) {
-			c.add(newItem(n, raw), len(raw))
-			if n++; c.full(len(h.targets)) {
-				if err := h.commit(ctx, c.take()); err != nil {
-					return err
-				}
+		if n++; c.full(len(h.targets)) {
+			if err := h.commit(ctx, c.take()); err != nil {
+				return err
 			}
 		}
-		return h.commit(ctx, c.take())
 	}
-	return invalid([]domain.Fault{{Field: "body", Error: "must be an object or a list of objects"}})
+	return h.commit(ctx, c.take())
 }
 
 // lines hands over what a stream of lines contains, chunk by chunk.
@@ -140,10 +146,8 @@ func (h *handOver) lines(ctx context.Context, body io.Reader) error {
 			c.add(&item{index: n, fault: errLongLine}, 0)
 		case err != nil:
 			return unreadable(err)
-		case !storable(line):
-			c.add(&item{index: n, fault: errNotJSON}, 0)
 		default:
-			c.add(newItem(n, bytes.Clone(line)), len(line))
+			c.add(h.line(n, line), len(line))
 		}
 		if c.full(len(h.targets)) {
 			if err := h.commit(ctx, c.take()); err != nil {
@@ -151,6 +155,15 @@ func (h *handOver) lines(ctx context.Context, body io.Reader) error {
 			}
 		}
 	}
+}
+
+// line returns the item in a line of a stream, which it does not keep.
+func (h *handOver) line(index int, line []byte) *item {
+	named, err := inspect(line, h.contract.qualification)
+	if err != nil {
+		return &item{index: index, fault: err}
+	}
+	return newItem(index, bytes.Clone(line), named)
 }
 
 // A chunk gathers items to be committed in one go.

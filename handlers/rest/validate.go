@@ -129,8 +129,12 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	if err != nil {
 		return err
 	}
+	named, err := inspect(data, schema)
+	if err != nil {
+		return err
+	}
 	var value any
-	if !utf8.Valid(data) || json.Unmarshal(data, &value) != nil {
+	if json.Unmarshal(data, &value) != nil {
 		return errNotJSON
 	}
 	object, ok := value.(map[string]any)
@@ -142,7 +146,7 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	if err := schema.VisitJSON(object, openapi3.VisitAsRequest(), openapi3.MultiErrors()); err != nil {
 		faults = append(faults, bodyFaults(err)...)
 	}
-	if len(faults) == 0 {
+	if faults = beside(named, faults); len(faults) == 0 {
 		r.Body = validBody{ReadCloser: http.NoBody, value: withIntegers(object)}
 		return nil
 	}

@@ -183,6 +183,7 @@ func (e DispatchStatus) Valid() bool {
 const (
 	INTERNAL        ItemErrorCode = "INTERNAL"
 	INVALIDJSON     ItemErrorCode = "INVALID_JSON"
+	INVALIDREQUEST  ItemErrorCode = "INVALID_REQUEST"
 	PAYLOADTOOLARGE ItemErrorCode = "PAYLOAD_TOO_LARGE"
 	VALIDATIONERROR ItemErrorCode = "VALIDATION_ERROR"
 )
@@ -193,6 +194,8 @@ func (e ItemErrorCode) Valid() bool {
 	case INTERNAL:
 		return true
 	case INVALIDJSON:
+		return true
+	case INVALIDREQUEST:
 		return true
 	case PAYLOADTOOLARGE:
 		return true
