@@ -281,7 +281,7 @@ func (f *faults) checkURL(field, raw string) {
 // reserved are the headers that every attempt sets itself.
 var reserved = []string{
 	"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
-	"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Tracestate", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 }
 

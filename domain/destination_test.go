@@ -307,7 +307,7 @@ func TestHeadersThatADestinationCannotSet(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
-		"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+		"Ledger-Attempt", "Ledger-Sequence", "Te", "Traceparent", "Tracestate", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 		"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 	} {
 		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {

@@ -72,6 +72,8 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 	if len(appends) == 0 {
 		return results
 	}
+	ctx, span := s.begin(ctx, len(appends))
+	defer span.End()
 	metadata, err := encodeMetadata(ctx)
 	if err != nil {
 		return failures(appends, err)
@@ -107,15 +109,17 @@ func failures(appends []Append, err error) []Result {
 // metadataKey is the context key of metadata.
 type metadataKey struct{}
 
-// WithMetadata returns a context whose appends carry m.
+// WithMetadata returns a context whose appends carry m, and the trace that the context is in.
 func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	return context.WithValue(ctx, metadataKey{}, m)
 }
 
 // encodeMetadata returns what is stored of what the context's appends carry.
 func encodeMetadata(ctx context.Context) (json.RawMessage, error) {
-	if m, ok := ctx.Value(metadataKey{}).(Metadata); ok {
-		return encodeJSON(m)
+	m, ok := ctx.Value(metadataKey{}).(Metadata)
+	m.Trace = TraceFrom(ctx)
+	if !ok && m.Trace == (Trace{}) {
+		return json.RawMessage("{}"), nil
 	}
-	return json.RawMessage("{}"), nil
+	return encodeJSON(m)
 }

@@ -36,4 +36,5 @@ type Metadata struct {
 	Actor   string `json:"actor,omitempty"`   // who asked for it: an API key, a worker
 	Request string `json:"request,omitempty"` // the X-Request-Id of the request that caused it
 	Cause   string `json:"cause,omitempty"`   // ID of the event that caused it
+	Trace          // where it was recorded; entered by the store, from the context
 }

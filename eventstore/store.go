@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options adjust a Store. The zero value is fit for production.
@@ -23,6 +24,9 @@ type Options struct {
 
 	// Now is the clock that commands are decided by. Default time.Now.
 	Now func() time.Time
+
+	// Tracer begins a span for appends in a trace. Default: there are none.
+	Tracer trace.Tracer
 }
 
 // A Store appends to the log and reads it. It is safe for concurrent use, by any number
@@ -34,6 +38,7 @@ type Store struct {
 	ids      io.Reader // randomness for IDs; whoever encodes reads it
 	doubtful bool      // whether every stream is looked up; whoever leads reads and writes it
 	metrics  *metrics
+	tracer   trace.Tracer // nil: none
 	now      func() time.Time
 
 	mu    sync.Mutex
@@ -52,7 +57,7 @@ func New(pool *pgxpool.Pool, registry *Registry, opts Options) *Store {
 	_, _ = cryptorand.Read(seed[:]) // never fails
 	return &Store{
 		pool: pool, registry: registry, metrics: newMetrics(), marks: map[string]*Watermark{},
-		queue: queue{limit: opts.GroupSize}, ids: rand.NewChaCha8(seed), now: opts.Now,
+		queue: queue{limit: opts.GroupSize}, ids: rand.NewChaCha8(seed), now: opts.Now, tracer: opts.Tracer,
 	}
 }
 

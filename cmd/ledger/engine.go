@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -84,6 +85,7 @@ type engine struct {
 	sender    *webhooks.Sender
 	followers []*follower.Follower
 	metrics   *prometheus.Registry
+	tracer    trace.Tracer // nil: nothing is traced
 }
 
 // Bounds of a clean stop. What is under way may end; a second signal ends the program.
@@ -96,7 +98,13 @@ const (
 // requests under way end, then attempts under way and the followers. Each part goes on through a loss of the database; an error means
 // that one could not start, or had to give up.
 func (e *engine) run(ctx context.Context) error {
-	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
+	tracer, stopTracing, err := startTracing(ctx, e.log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	e.tracer = tracer
+	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{Tracer: tracer})
 	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
 	e.sender = webhooks.NewSender(webhooks.Route{Guard: e.guard(e.private), Proxy: e.EgressProxy}, buildVersion())
 	e.metrics = prometheus.NewRegistry()
@@ -142,7 +150,7 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
 		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault),
-		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Log: e.log, Origins: e.CORSOrigin,
+		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Tracer: e.tracer, Log: e.log, Origins: e.CORSOrigin,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }
@@ -172,7 +180,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		told, err := webhooks.Add(ctx, router, webhooks.Config{
 			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
-			Grace: attemptGrace, Observe: e.observe,
+			Grace: attemptGrace, Tracer: e.tracer, Observe: e.observe,
 		})
 		if err != nil {
 			return nil, err

@@ -16,9 +16,12 @@ type serveVerb struct {
 	LogLevel                 string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 }
 
-// Help says what a stop does.
+// Help says what the process tells, and what a stop does.
 func (v *serveVerb) Help() string {
-	return `On SIGINT or SIGTERM nothing new is begun; requests and webhook attempts under way end and are recorded. A second signal ends the
+	return `/metrics tells Prometheus what the process does, the README what each of its metrics means. Spans of requests and of webhook
+attempts are sent by OTLP over HTTP when OTEL_EXPORTER_OTLP_ENDPOINT is set; OpenTelemetry's other variables count as well.
+
+On SIGINT or SIGTERM nothing new is begun; requests and webhook attempts under way end and are recorded. A second signal ends the
 process at once, which loses nothing either: an attempt under way is made again.`
 }
 

@@ -1619,8 +1619,11 @@ type CompanyQualifiedParams struct {
 	// UserAgent `OpenProspect-Ledger/` and a version.
 	UserAgent string `json:"User-Agent"`
 
-	// Traceparent W3C trace context: a hand-over is a trace, an attempt a span.
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, and an attempt a span. The same trace on every attempt.
 	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
 }
 
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
@@ -4148,6 +4151,22 @@ func CompanyQualifiedCallbackHandler(si CallbackReceiverInterface, middlewares .
 
 		} else {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter traceparent is required, but not found"))
+		}
+
+		// ------------- Optional header parameter "tracestate" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("tracestate")]; found {
+			var Tracestate string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for tracestate, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "tracestate", valueList[0], &Tracestate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tracestate: %s", err))
+			}
+			params.Tracestate = &Tracestate
+
 		}
 
 		return si.HandleCompanyQualifiedCallback(ctx, params)

@@ -31,7 +31,10 @@ func (s *Server) cors() echo.MiddlewareFunc {
 		Skipper:      func(c echo.Context) bool { return c.Request().Header.Get(echo.HeaderOrigin) == "" },
 		AllowOrigins: s.cfg.Origins,
 		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
-		AllowHeaders: []string{"Authorization", "Content-Encoding", "Content-Type", idempotencyKey, "If-Match", "If-None-Match", minPosition, echo.HeaderXRequestID},
+		AllowHeaders: []string{
+			"Authorization", "Content-Encoding", "Content-Type", idempotencyKey, "If-Match", "If-None-Match", minPosition,
+			"Traceparent", "Tracestate", echo.HeaderXRequestID,
+		},
 		ExposeHeaders: []string{
 			"ETag", "Link", "Location", "Ledger-Position", "Retry-After", idempotencyReplayed, echo.HeaderXRequestID,
 			"RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",

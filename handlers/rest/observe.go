@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
@@ -43,7 +44,7 @@ func requestFrom(ctx context.Context) *request {
 // saneID matches IDs of requests that are taken as they come.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
 
-// observe names the request, and when it is answered logs and counts it.
+// observe names and traces the request, and when it is answered logs and counts it.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := s.now()
@@ -56,12 +57,15 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Response().Header()[echo.HeaderXRequestID] = []string{id}
 		asked := *r.URL // validation enters defaults in the other one
 		request := &request{id: id, url: &asked, preconditions: newPreconditions(r.Header)}
-		c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestKey{}, request)))
+		ctx, span := s.begin(join(context.WithValue(r.Context(), requestKey{}, request), r.Header), c, id)
+		defer span.End() // should the request be aborted
+		c.SetRequest(r.WithContext(ctx))
 
 		err := next(c)
 		if err != nil {
 			s.refuse(c, err)
 		}
+		end(span, c.Response().Status)
 		s.report(c, request, err, s.now().Sub(start))
 		return nil
 	}
@@ -77,10 +81,13 @@ func (s *Server) report(c echo.Context, r *request, err error, took time.Duratio
 	s.metrics.count(template, counted, status, took)
 
 	level := slog.LevelInfo
-	attrs := make([]slog.Attr, 0, 7)
+	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", method), slog.String("route", template), slog.Int("status", status),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("request", r.id), slog.String("key", r.key.ID))
+	if t := trace.SpanContextFromContext(c.Request().Context()); t.IsValid() {
+		attrs = append(attrs, slog.String("trace", t.TraceID().String()))
+	}
 	if err != nil && status >= http.StatusInternalServerError {
 		level = slog.LevelError
 		attrs = append(attrs, slog.Any("error", err))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -74,6 +75,9 @@ type Config struct {
 	// Metrics gets the server's metrics, and is what /metrics shows. Default: a registry
 	// of its own.
 	Metrics *prometheus.Registry
+
+	// Tracer begins a span for each request to the API. Default: there are none.
+	Tracer trace.Tracer
 
 	// Log gets a line for each request. Default: nothing is logged.
 	Log *slog.Logger

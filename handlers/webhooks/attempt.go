@@ -72,9 +72,11 @@ func (a *attempter) prepare(ctx context.Context, c claim) (handOver domain.Compa
 
 // attempt makes the attempt and returns the position of its outcome.
 func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.CompanyQualified, ep endpoint, body []byte) (eventstore.Position, error) {
-	got := a.cfg.Sender.send(ctx, ep, request{
-		dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body,
-	})
+	ctx, span := a.begin(ctx, c, handOver, ep)
+	r := request{dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body}
+	r.trace = traceOf(ctx, r)
+	got := a.cfg.Sender.send(ctx, ep, r)
+	end(span, c, got)
 	a.queue.answered(c)
 	at, err := a.record(ctx, c, domain.RecordAttempt{
 		Attempt: domain.Attempt{
@@ -94,7 +96,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	if late := a.cfg.Now().Sub(c.leased) - time.Duration(ep.TimeoutSeconds)*time.Second; late > leaseMargin {
 		a.metrics.lost.WithLabelValues(lostExpired).Inc()
 	}
-	a.tell(ctx, c, handOver, got)
+	a.tell(ctx, c, handOver, r, got)
 	if got.status == http.StatusGone {
 		err = a.disable(ctx, handOver.Delivery, ep.Destination)
 	}
@@ -127,7 +129,7 @@ func (a *attempter) lose(ctx context.Context, c claim) {
 
 // tell reports an attempt that was recorded: in one line of the log, in the metrics, and to
 // who asked for it.
-func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQualified, got answer) {
+func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQualified, r request, got answer) {
 	a.metrics.attempt(c, handOver, got)
 	if a.cfg.Observe != nil {
 		a.cfg.Observe(Report{
@@ -135,13 +137,18 @@ func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQu
 			Status: got.status, Fault: got.fault, Took: got.took,
 		})
 	}
-	level := slog.LevelDebug
-	if got.fault != "" {
-		level = slog.LevelInfo
+	if !a.log.Enabled(ctx, slog.LevelInfo) {
+		return
 	}
-	a.log.LogAttrs(ctx, level, "attempt",
+	attrs := make([]slog.Attr, 0, 11)
+	attrs = append(attrs,
 		slog.String("dispatch", string(c.Dispatch)), slog.String("hand_over", string(handOver.HandOver)),
 		slog.String("delivery", string(handOver.Delivery)), slog.String("destination", string(c.Destination)),
 		slog.String("company", string(handOver.CompanyID)), slog.Int("attempt", c.attempt()),
-		slog.Int("status", got.status), slog.Duration("took", got.took), slog.String("error", got.fault))
+		slog.String("outcome", string(got.outcome())), slog.Int("status", got.status), slog.Duration("took", got.took),
+		slog.String("trace", r.trace.ID()))
+	if got.fault != "" {
+		attrs = append(attrs, slog.String("error", got.fault))
+	}
+	a.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
 }

@@ -25,6 +25,7 @@ type claim struct {
 	Position     eventstore.Position   `db:"position"` // of the hand-over's event
 	Data         json.RawMessage       `db:"-"`        // of that event
 	RecordedAt   time.Time             `db:"-"`        // of that event
+	Trace        eventstore.Trace      `db:"-"`        // in which that was recorded
 	leased       time.Time             // or a little earlier
 }
 
@@ -209,7 +210,10 @@ func columns[K ~string](of map[K]int) (keys []string, values []int32) {
 
 // fill reads what claims send.
 func (l *leases) fill(ctx context.Context, claims []claim) error {
-	const query = `SELECT position, data, recorded_at FROM events WHERE position = ANY ($1)`
+	const query = `
+		SELECT position, data, recorded_at, coalesce(metadata->>'traceparent', ''), coalesce(metadata->>'tracestate', '')
+		FROM events
+		WHERE position = ANY ($1)`
 	if len(claims) == 0 {
 		return nil
 	}
@@ -226,9 +230,10 @@ func (l *leases) fill(ctx context.Context, claims []claim) error {
 	var position eventstore.Position
 	var data json.RawMessage
 	var at time.Time
-	_, err := pgx.ForEachRow(rows, []any{&position, &data, &at}, func() error {
+	var trace eventstore.Trace
+	_, err := pgx.ForEachRow(rows, []any{&position, &data, &at, &trace.Parent, &trace.State}, func() error {
 		for _, c := range wanted[position] {
-			c.Data, c.RecordedAt = data, at
+			c.Data, c.RecordedAt, c.Trace = data, at, trace
 		}
 		data = nil // not to be written over
 		return nil

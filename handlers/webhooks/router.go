@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -44,6 +45,10 @@ type Config struct {
 
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
+
+	// Tracer begins a span for each attempt. The IDs of its provider should be those of
+	// [TraceIDs]. Default: there are none.
+	Tracer trace.Tracer
 
 	// Observe, if set, is called after each attempt that was recorded, from many goroutines.
 	Observe func(Report)

@@ -3,8 +3,6 @@ package webhooks
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
 // Bounds of an answer.
@@ -51,6 +50,7 @@ type request struct {
 	handOver domain.HandOverID
 	attempt  int
 	sequence int64 // 0: of a test, which counts in no sequence
+	trace    eventstore.Trace
 	body     []byte
 }
 
@@ -154,16 +154,11 @@ func (s *Sender) newRequest(ctx context.Context, ep endpoint, r request, now tim
 	if r.sequence > 0 {
 		h.Set("Ledger-Sequence", strconv.FormatInt(r.sequence, 10))
 	}
-	h.Set("Traceparent", traceparent(r))
+	h.Set("Traceparent", r.trace.Parent)
+	if r.trace.State != "" {
+		h.Set("Tracestate", r.trace.State)
+	}
 	return req, nil
-}
-
-// traceparent returns a W3C trace context in which a hand-over is the trace and an attempt a
-// span. Both follow from their IDs, so whoever has these can find the trace.
-func traceparent(r request) string {
-	trace := sha256.Sum256([]byte(r.handOver))
-	span := sha256.Sum256([]byte(string(r.dispatch) + "/" + strconv.Itoa(r.attempt)))
-	return "00-" + hex.EncodeToString(trace[:16]) + "-" + hex.EncodeToString(span[:8]) + "-01"
 }
 
 // redacted stands for what must not be recorded.

@@ -1618,8 +1618,11 @@ type CompanyQualifiedParams struct {
 	// UserAgent `OpenProspect-Ledger/` and a version.
 	UserAgent string `json:"User-Agent"`
 
-	// Traceparent W3C trace context: a hand-over is a trace, an attempt a span.
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, and an attempt a span. The same trace on every attempt.
 	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
 }
 
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
@@ -28303,6 +28306,17 @@ func NewCompanyQualifiedCallbackRequestWithBody(targetURL string, params *Compan
 		}
 
 		req.Header.Set("traceparent", headerParam7)
+
+		if params.Tracestate != nil {
+			var headerParam8 string
+
+			headerParam8, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("tracestate", headerParam8)
+		}
 
 	}
 	return req, nil
