@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,4 +175,108 @@ func TestFailureOfTheTokenEndpointIsTheAttemptsAndIsNamed(t *testing.T) {
 	s.Close()
 	require.Equal(t, "the token endpoint gave no token: the connection was refused", b.test(t, d, dst.ID, b.cfg.Sender).Error)
 	require.Empty(t, r.all())
+}
+
+// all returns what was asked for so far.
+func (s *tokenServer) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.forms...)
+}
+
+// behind puts the server's answers behind a gate.
+func (s *tokenServer) behind(g *gate) {
+	answer := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		g.pass()
+		answer.ServeHTTP(w, req)
+	})
+}
+
+func TestAttemptsAtATimeShareOneRequestForAToken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r, s, gate := newReceiver(t, ok), newTokenServer(t), newGate()
+	defer gate.open()
+	s.behind(gate)
+	d := b.delivery(t, b.oauth2(t, r.URL, s))
+	b.qualify(t, d, names(30)...) // before anybody works: all are begun at once
+	b.work(t)
+	require.Eventually(t, func() bool { return gate.holding() == 1 }, patience, time.Millisecond)
+	gate.open()
+	for _, told := range authorizations(r.await(t, 30)) {
+		require.Equal(t, "Bearer token-1", told)
+	}
+	require.Equal(t, 1, gate.peak())
+	require.Len(t, s.all(), 1)
+}
+
+func TestAttemptsThatWaitedForATokenInVainShareTheFailure(t *testing.T) {
+	t.Parallel()
+	s, gate := newTokenServer(t), newGate()
+	defer gate.open()
+	s.set(func() { s.refuse = "invalid_client" })
+	s.behind(gate)
+	var reads atomic.Int64
+	clock := func() time.Time { return time.Unix(reads.Add(1), 0) }
+	tokens := webhooks.NewTokens(domain.Destination{TokenURL: s.URL, ClientID: "openprospect"}, "cl13nt-s3cret", clock)
+	const attempts = 30
+	failures := make(chan error, attempts)
+	for range attempts {
+		go func() { failures <- tokens.Take(t.Context(), s.Client()) }()
+	}
+	require.Eventually(t, func() bool { return gate.holding() == 1 && reads.Load() == attempts+1 }, patience, time.Millisecond)
+	gate.open()
+	for range attempts {
+		require.ErrorContains(t, <-failures, "invalid_client")
+	}
+	asked := len(s.all()) // in each of the two ways in which a secret is told
+	require.LessOrEqual(t, asked, 2)
+	require.ErrorContains(t, tokens.Take(t.Context(), s.Client()), "invalid_client")
+	require.Greater(t, len(s.all()), asked, "who comes later asks again")
+}
+
+func TestTokensOfOneDestinationNeverReachAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := newTokenServer(t)
+	first, second, changed := newReceiver(t, ok), newReceiver(t, ok), newReceiver(t, ok)
+	one, two := b.oauth2(t, first.URL, s), b.oauth2(t, second.URL, s) // of one client at one provider
+	d := b.delivery(t, one, two)
+	b.work(t)
+	b.qualify(t, d, "comp_1")
+	told := append(authorizations(first.await(t, 1)), authorizations(second.await(t, 1))...)
+	require.ElementsMatch(t, []string{"Bearer token-1", "Bearer token-2"}, told)
+	b.qualify(t, d, "comp_2")
+	require.Equal(t, told[0], authorizations(first.await(t, 2))[1])
+	require.Equal(t, told[1], authorizations(second.await(t, 2))[1])
+
+	b.change(t, d, one.ID, func(dst *domain.Destination) { dst.URL = changed.URL })
+	b.settle(t)
+	b.qualify(t, d, "comp_3")
+	require.Equal(t, []string{"Bearer token-3"}, authorizations(changed.await(t, 1)), "nor does a token go where its destination was changed to")
+}
+
+func TestTokenEndpointIsNotFollowedElsewhereAndItsAnswersEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	elsewhere := newTokenServer(t)
+	for want, answer := range map[string]http.HandlerFunc{
+		"the token endpoint gave no token: it answered 307 Temporary Redirect": func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, elsewhere.URL, http.StatusTemporaryRedirect)
+		},
+		"the token endpoint gave no token: no complete answer within 1s": drips,
+		"the token endpoint gave no token: server response missing access_token": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"secret":"cl13nt-s3cret"}`))
+		},
+	} {
+		s := newTokenServer(t)
+		s.Config.Handler = answer
+		dst := b.oauth2(t, "http://nobody.invalid/", s)
+		dst.TimeoutSeconds = 1
+		d := b.delivery(t, dst)
+		require.Equal(t, want, b.test(t, d, dst.ID, b.cfg.Sender).Error)
+	}
+	require.Empty(t, elsewhere.all())
 }

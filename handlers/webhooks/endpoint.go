@@ -114,6 +114,9 @@ func (e *endpoints) load(ctx context.Context, id domain.DestinationID, version i
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if other, ok := e.known[id]; ok && other.version >= ep.version {
+		return other, nil // who loaded it meanwhile may have its access token by now
+	}
 	if len(e.known) >= maxEndpoints {
 		clear(e.known) // what is in use comes back at its next load
 	}

@@ -22,6 +22,9 @@ type tokens struct {
 
 	current string
 	renewed time.Time // when another is got; zero: when it is refused
+
+	failed   error // why there was no token the last time
+	failedAt time.Time
 }
 
 // newTokens returns the tokens of d, whose client secret is secret.
@@ -38,8 +41,10 @@ func newTokens(d domain.Destination, secret string, now func() time.Time) *token
 // is less.
 const earlyRenewal = 30 * time.Second
 
-// take returns a token that was not refused, and whether it was in use before.
+// take returns a token that was not refused, and whether it was in use before. Who waits while another
+// asks the token endpoint in vain does not ask it again.
 func (t *tokens) take(ctx context.Context, client *http.Client, refused string) (token string, used bool, err error) {
+	began := t.now()
 	select {
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
@@ -50,9 +55,15 @@ func (t *tokens) take(ctx context.Context, client *http.Client, refused string) 
 	if t.current != "" && t.current != refused && (t.renewed.IsZero() || now.Before(t.renewed)) {
 		return t.current, true, nil
 	}
-	t.current = ""
+	if t.failed != nil && t.failedAt.After(began) {
+		return "", false, t.failed
+	}
+	t.current, t.failed = "", nil
 	got, err := t.config.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
 	if err != nil {
+		if ctx.Err() == nil { // else it had less time than others may have
+			t.failed, t.failedAt = err, t.now()
+		}
 		return "", false, err
 	}
 	t.current, t.renewed = got.AccessToken, time.Time{}
