@@ -61,6 +61,7 @@ type RecordAttempt struct {
 	Error      string        // why it failed; empty: it succeeded
 	RetryAfter time.Duration // asked for by the destination; 0: not
 	Retries    RetrySchedule
+	Owed       *time.Time // when the dispatch first came due; nil: not known
 }
 
 // Stream names the stream the command is about.
@@ -69,13 +70,17 @@ func (c RecordAttempt) Stream() string { return DispatchStream(c.Attempt.Dispatc
 // Decide returns what the attempt's outcome adds to d. After a failure the next attempt
 // is due when the schedule says, or later if the destination asked for that, by 24 h at
 // most; 410 Gone asks for none (contract, section 7). The schedule begins anew where the
-// dispatch was asked to be retried.
+// dispatch was asked to be retried; how long it took to deliver then means nothing.
 func (c RecordAttempt) Decide(d Dispatch, now time.Time) ([]Event, error) {
 	if d.Settled() || c.Attempt.Number <= d.Attempts {
 		return nil, nil
 	}
 	if c.Error == "" {
-		return []Event{AttemptSucceeded{Attempt: c.Attempt}}, nil
+		succeeded := AttemptSucceeded{Attempt: c.Attempt, Owed: c.Owed}
+		if d.Base > 0 { // it was ended, and owed anew
+			succeeded.Owed = nil
+		}
+		return []Event{succeeded}, nil
 	}
 
 	failed := AttemptFailed{Attempt: c.Attempt, Error: c.Error}

@@ -6,6 +6,7 @@ import "time"
 // dispatch is delivered.
 type AttemptSucceeded struct {
 	Attempt
+	Owed *time.Time `json:"owed_since,omitempty"` // when the dispatch first came due; absent: not known, or it was attempted before it was asked to be retried
 }
 
 // AttemptFailed records an attempt that came to nothing.

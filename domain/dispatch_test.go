@@ -22,8 +22,8 @@ func attempt(n, status int) domain.Attempt {
 
 // succeed returns the n-th attempt as a success, and what it records.
 func succeed(n int) (domain.RecordAttempt, domain.AttemptSucceeded) {
-	a := attempt(n, 200)
-	return domain.RecordAttempt{Attempt: a, Retries: domain.DefaultRetries}, domain.AttemptSucceeded{Attempt: a}
+	a, owed := attempt(n, 200), new(Now().Add(-time.Minute))
+	return domain.RecordAttempt{Attempt: a, Retries: domain.DefaultRetries, Owed: owed}, domain.AttemptSucceeded{Attempt: a, Owed: owed}
 }
 
 // fail returns the n-th attempt as a failure, and what it records: the next is due after

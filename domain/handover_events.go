@@ -24,3 +24,12 @@ type CompanyQualified struct {
 func (CompanyQualified) EventType() string { return "company.qualified" }
 
 func (CompanyQualified) event() {}
+
+// OwedSince returns when its pushes came due: once the event was recorded, or when the delivery's
+// schedule said.
+func (e CompanyQualified) OwedSince(recordedAt time.Time) time.Time {
+	if e.Due != nil {
+		return *e.Due
+	}
+	return recordedAt
+}

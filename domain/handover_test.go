@@ -234,3 +234,10 @@ func list(n int) string {
 func repeat(s string, n int) []string {
 	return strings.Split(strings.Repeat(s+" ", n-1)+s, " ")
 }
+
+func TestPushesAreOwedSinceTheyCameDue(t *testing.T) {
+	t.Parallel()
+	at, due := Now(), Now().Add(time.Hour)
+	require.Equal(t, at, domain.CompanyQualified{}.OwedSince(at))
+	require.Equal(t, due, domain.CompanyQualified{Due: &due}.OwedSince(at))
+}

@@ -126,12 +126,8 @@ type handOvers struct {
 
 // add adds a hand-over to the run.
 func (h *handOvers) add(entry Entry, e domain.CompanyQualified) {
-	due := entry.RecordedAt
-	if e.Due != nil {
-		due = *e.Due
-	}
 	h.positions = append(h.positions, int64(entry.Position))
-	h.due = append(h.due, due)
+	h.due = append(h.due, e.OwedSince(entry.RecordedAt))
 	h.ids = append(h.ids, string(e.HandOver))
 	h.deliveries = append(h.deliveries, string(e.Delivery))
 }

@@ -223,6 +223,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkDeliveries(rt, b, l)
 		checkHistory(rt, b, records)
 		checkDispatchLists(rt, b, l, head)
+		checkStats(rt, b, l, records)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

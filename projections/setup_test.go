@@ -55,11 +55,14 @@ type bundle struct {
 	pool  *pgxpool.Pool
 	store *eventstore.Store
 	views *projections.Views
+	owed  map[domain.DispatchID]domain.RecordAttempt // what each attempt of a dispatch tells of it
 }
 
 // newBundle returns a ledger in pool's database.
 func newBundle(pool *pgxpool.Pool) *bundle {
-	return &bundle{pool: pool, store: newStore(pool), views: projections.NewViews(pool)}
+	return &bundle{
+		pool: pool, store: newStore(pool), views: projections.NewViews(pool), owed: map[domain.DispatchID]domain.RecordAttempt{},
+	}
 }
 
 // execute runs a command, and returns what the stream is then.
@@ -95,7 +98,7 @@ func webhook() domain.Destination {
 // qualify hands a company over under a delivery.
 func (b *bundle) qualify(t require.TestingT, d domain.Delivery, company string) domain.HandOver {
 	score := 85
-	return execute(t, b, domain.QualifyCompany{
+	o, err := eventstore.Execute(context.Background(), b.store, domain.QualifyCompany{
 		ID: domain.NewHandOverID(), Delivery: d, CompanyID: domain.CompanyID(company),
 		Qualification: domain.Qualification{
 			Company:      json.RawMessage(fmt.Sprintf(`{ "id": %q, "name": "Acme & Söhne", "z": 1, "a": [1.50, 1e3] }`, company)),
@@ -103,17 +106,29 @@ func (b *bundle) qualify(t require.TestingT, d domain.Delivery, company string) 
 			Score:        &score,
 			MatchReasons: []string{"Uses <HubSpot>", "Revenue > $10M"},
 		},
-	}).State
+	})
+	require.NoError(t, err)
+	for destination := range d.Destinations {
+		id := domain.DispatchIDFor(o.State.ID, destination)
+		about := domain.RecordAttempt{Attempt: domain.Attempt{Dispatch: id, HandOver: o.State.ID, Delivery: d.ID, Destination: destination}}
+		if o.Commit.Position > 0 {
+			about.Owed = new(o.Commit.RecordedAt)
+		}
+		if b.owed[id].Owed == nil {
+			b.owed[id] = about
+		}
+	}
+	return o.State
 }
 
 // attempt records the outcome of the next attempt of a dispatch.
 func (b *bundle) attempt(t require.TestingT, d domain.DispatchID, failure string, status int) {
 	known, err := eventstore.Load[domain.Dispatch, domain.Event](context.Background(), b.store, domain.DispatchStream(d))
 	require.NoError(t, err)
-	try(t, b, domain.RecordAttempt{
-		Attempt: domain.Attempt{Dispatch: d, Number: known.State.Attempts + 1, Status: status},
-		Error:   failure, Retries: domain.RetrySchedule{time.Minute, time.Hour},
-	})
+	outcome := b.owed[d]
+	outcome.Attempt.Dispatch, outcome.Attempt.Number, outcome.Attempt.Status = d, known.State.Attempts+1, status
+	outcome.Error, outcome.Retries = failure, domain.RetrySchedule{time.Minute, time.Hour}
+	try(t, b, outcome)
 }
 
 // build applies the log to a projection's empty tables, a page after the other, as cut says:
@@ -165,7 +180,8 @@ func (b *bundle) reset(t require.TestingT) {
 	err := pgx.BeginFunc(context.Background(), b.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
-			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history;
+			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
+				stats, stats_targets;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})
@@ -189,9 +205,16 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.configure, h.configure}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.configure, h.configure, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
+}
+
+// wait lets time pass: nothing is recorded before what was, so that moves the log's clock.
+func (h *history) wait(t *rapid.T, _ int) {
+	const query = `UPDATE log_head SET recorded_at = greatest(recorded_at, now()) + make_interval(secs => $1)`
+	_, err := h.pool.Exec(context.Background(), query, rapid.SampledFrom([]int{1, 600, 3600, 100_000}).Draw(t, "seconds"))
+	require.NoError(t, err)
 }
 
 // searches are those that deliveries are bound to.

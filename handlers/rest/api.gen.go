@@ -285,6 +285,24 @@ func (e Scope) Valid() bool {
 	}
 }
 
+// Defines values for StatsBucket.
+const (
+	StatsBucketDay  StatsBucket = "day"
+	StatsBucketHour StatsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the StatsBucket enum.
+func (e StatsBucket) Valid() bool {
+	switch e {
+	case StatsBucketDay:
+		return true
+	case StatsBucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Tier.
 const (
 	Enterprise Tier = "enterprise"
@@ -315,6 +333,24 @@ const (
 func (e WebhookEventEvent) Valid() bool {
 	switch e {
 	case DeliveryCompanyQualified:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadStatsParamsBucket.
+const (
+	ReadStatsParamsBucketDay  ReadStatsParamsBucket = "day"
+	ReadStatsParamsBucketHour ReadStatsParamsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the ReadStatsParamsBucket enum.
+func (e ReadStatsParamsBucket) Valid() bool {
+	switch e {
+	case ReadStatsParamsBucketDay:
+		return true
+	case ReadStatsParamsBucketHour:
 		return true
 	default:
 		return false
@@ -522,6 +558,15 @@ type DeliveryPage struct {
 
 // DeliveryStatus defines model for DeliveryStatus.
 type DeliveryStatus string
+
+// DeliveryTimes How long dispatches took that were delivered in this time: from when they came due, which is the hand-over or what the delivery's `schedule` made of it, until their success was recorded. What was held, and waits for retries, count; what was attempted, and asked to be attempted again, is left out. Absent when there is none. The percentiles are within 5 % of the exact ones, or half a millisecond where that is more.
+type DeliveryTimes struct {
+	Count  int64   `json:"count"`
+	MeanMs float64 `json:"mean_ms"`
+	P50Ms  float64 `json:"p50_ms"`
+	P95Ms  float64 `json:"p95_ms"`
+	P99Ms  float64 `json:"p99_ms"`
+}
 
 // Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
@@ -1087,6 +1132,68 @@ type SecretRotation struct {
 	SigningSecret *string `json:"signing_secret,omitempty"`
 }
 
+// StatBucket defines model for StatBucket.
+type StatBucket struct {
+	// Attempts Requests to webhooks, tests aside.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Dispatches that a webhook took.
+	Delivered int64 `json:"delivered"`
+
+	// Failed Dispatches that were given up.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Those of them that came to nothing.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// HandedOver Companies.
+	HandedOver int64     `json:"handed_over"`
+	Start      time.Time `json:"start"`
+
+	// TimeToDeliver How long dispatches took that were delivered in this time: from when they came due, which is the hand-over or what the delivery's `schedule` made of it, until their success was recorded. What was held, and waits for retries, count; what was attempted, and asked to be attempted again, is left out. Absent when there is none. The percentiles are within 5 % of the exact ones, or half a millisecond where that is more.
+	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
+}
+
+// StatCounts defines model for StatCounts.
+type StatCounts struct {
+	// Attempts Requests to webhooks, tests aside.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Dispatches that a webhook took.
+	Delivered int64 `json:"delivered"`
+
+	// Failed Dispatches that were given up.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Those of them that came to nothing.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// HandedOver Companies.
+	HandedOver int64 `json:"handed_over"`
+
+	// TimeToDeliver How long dispatches took that were delivered in this time: from when they came due, which is the hand-over or what the delivery's `schedule` made of it, until their success was recorded. What was held, and waits for retries, count; what was attempted, and asked to be attempted again, is left out. Absent when there is none. The percentiles are within 5 % of the exact ones, or half a millisecond where that is more.
+	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
+}
+
+// Stats Example: {"bucket":"hour","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-30T11:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T12:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-30T11:00:00Z","to":"2025-11-30T13:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
+type Stats struct {
+	Bucket  StatsBucket  `json:"bucket"`
+	Buckets []StatBucket `json:"buckets"`
+
+	// DestinationID That was asked for.
+	DestinationID *string `json:"destination_id,omitempty"`
+
+	// From Begin of the first bucket.
+	From time.Time `json:"from"`
+
+	// To End of the last bucket.
+	To     time.Time  `json:"to"`
+	Totals StatCounts `json:"totals"`
+}
+
+// StatsBucket defines model for Stats.Bucket.
+type StatsBucket string
+
 // Tier Requests an hour: `free` 100, `pro` 1,000, `enterprise` what `limit_per_hour` says.
 type Tier string
 
@@ -1559,6 +1666,30 @@ type QualifyCompaniesParams struct {
 
 // QualifyCompaniesJSONBody1 defines parameters for QualifyCompanies.
 type QualifyCompaniesJSONBody1 = []Qualification
+
+// ReadStatsParams defines parameters for ReadStats.
+type ReadStatsParams struct {
+	// From Begin of the range. Left out: 24 hours before `to`, or 30 days when buckets are days. In a URL, `+` is written `%2B`.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To End of the range. Left out: now.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Bucket Length of a bucket.
+	Bucket *ReadStatsParamsBucket `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// Destination Only what happened to this destination. Then `handed_over` counts the companies that its dispatches are for.
+	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
+
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ReadStatsParamsBucket defines parameters for ReadStats.
+type ReadStatsParamsBucket string
 
 // ReadDispatchParams defines parameters for ReadDispatch.
 type ReadDispatchParams struct {
@@ -2108,6 +2239,9 @@ type ServerInterface interface {
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx echo.Context, deliveryID FeedID, params QualifyCompaniesParams) error
+	// ReadStats Counts what a delivery did, by the hour or day
+	// (GET /api/v1/deliveries/{delivery_id}/stats)
+	ReadStats(ctx echo.Context, deliveryID DeliveryID, params ReadStatsParams) error
 	// ReadDispatch Shows a dispatch with each of its attempts
 	// (GET /api/v1/dispatches/{dispatch_id})
 	ReadDispatch(ctx echo.Context, dispatchID DispatchID, params ReadDispatchParams) error
@@ -3742,6 +3876,84 @@ func (w *ServerInterfaceWrapper) QualifyCompanies(ctx echo.Context) error {
 	return err
 }
 
+// ReadStats converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadStats(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadStatsParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "bucket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "bucket", ctx.QueryParams(), &params.Bucket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter bucket: %s", err))
+	}
+
+	// ------------- Optional query parameter "destination" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "destination", ctx.QueryParams(), &params.Destination, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadStats(ctx, deliveryID, params)
+	return err
+}
+
 // ReadDispatch converts echo context to params.
 func (w *ServerInterfaceWrapper) ReadDispatch(ctx echo.Context) error {
 	var err error
@@ -3973,6 +4185,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/dispatches", wrapper.ListDispatches, options.OperationMiddlewares["listDispatches"]...)
 	router.GET(options.BaseURL+"/api/v1/dispatches/:dispatch_id", wrapper.ReadDispatch, options.OperationMiddlewares["readDispatch"]...)
 	router.POST(options.BaseURL+"/api/v1/dispatches/:dispatch_id/retry", wrapper.RetryDispatch, options.OperationMiddlewares["retryDispatch"]...)
+	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/stats", wrapper.ReadStats, options.OperationMiddlewares["readStats"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/qualifications", wrapper.QualifyCompanies, options.OperationMiddlewares["qualifyCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/companies", wrapper.ListCompanies, options.OperationMiddlewares["listCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/prospect-searches", wrapper.ListProspectSearches, options.OperationMiddlewares["listProspectSearches"]...)
@@ -13370,6 +13583,289 @@ func (response QualifyCompanies503ApplicationProblemPlusJSONResponse) VisitQuali
 	return err
 }
 
+type ReadStatsRequestObject struct {
+	DeliveryID DeliveryID `json:"delivery_id"`
+	Params     ReadStatsParams
+}
+
+type ReadStatsResponseObject interface {
+	VisitReadStatsResponse(w http.ResponseWriter) error
+}
+
+type ReadStats200ResponseHeaders struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ReadStats200JSONResponse struct {
+	Body    Stats
+	Headers ReadStats200ResponseHeaders
+}
+
+func (response ReadStats200JSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats401ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats403ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats404ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats422ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats429ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats500ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadStats503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReadStats503ApplicationProblemPlusJSONResponse) VisitReadStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadDispatchRequestObject struct {
 	DispatchID DispatchID `json:"dispatch_id"`
 	Params     ReadDispatchParams
@@ -14370,6 +14866,9 @@ type StrictServerInterface interface {
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx context.Context, request QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error)
+	// ReadStats Counts what a delivery did, by the hour or day
+	// (GET /api/v1/deliveries/{delivery_id}/stats)
+	ReadStats(ctx context.Context, request ReadStatsRequestObject) (ReadStatsResponseObject, error)
 	// ReadDispatch Shows a dispatch with each of its attempts
 	// (GET /api/v1/dispatches/{dispatch_id})
 	ReadDispatch(ctx context.Context, request ReadDispatchRequestObject) (ReadDispatchResponseObject, error)
@@ -15279,6 +15778,32 @@ func (sh *strictHandler) QualifyCompanies(ctx echo.Context, deliveryID FeedID, p
 		return err
 	} else if validResponse, ok := response.(QualifyCompaniesResponseObject); ok {
 		return validResponse.VisitQualifyCompaniesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadStats operation middleware
+func (sh *strictHandler) ReadStats(ctx echo.Context, deliveryID DeliveryID, params ReadStatsParams) error {
+	var request ReadStatsRequestObject
+
+	request.DeliveryID = deliveryID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadStats(ctx.Request().Context(), request.(ReadStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadStats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadStatsResponseObject); ok {
+		return validResponse.VisitReadStatsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

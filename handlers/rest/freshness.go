@@ -30,6 +30,7 @@ var readModels = map[string][]projections.Projection{
 	"listEvents":           {projections.Deliveries(), projections.Dispatches(), projections.History()},
 	"listDispatches":       {projections.Deliveries(), projections.Dispatches()},
 	"readDispatch":         {projections.Deliveries(), projections.Dispatches()},
+	"readStats":            {projections.Deliveries(), projections.Dispatches(), projections.Stats()},
 	"listOrganisations":    {},
 	"readOrganisation":     {},
 	"listKeys":             {},

@@ -85,6 +85,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 			Microseconds: got.took.Microseconds(), RequestHeaders: got.sent, Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
 		},
 		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
+		Owed: new(handOver.OwedSince(c.RecordedAt).UTC()),
 	})
 	if err != nil {
 		return 0, err

@@ -107,3 +107,18 @@ func TestFreshDispatchesGoBeforeRetries(t *testing.T) {
 	}
 	require.Equal(t, append(slices.Repeat([]string{"1"}, 6), slices.Repeat([]string{"2"}, 6)...), attempts)
 }
+
+func TestASuccessTellsSinceWhenItWasOwed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, failing(1, http.StatusInternalServerError))
+	dst := destination(r.URL)
+	d := b.delivery(t, dst)
+	b.work(t)
+	handOver := b.qualify(t, d, "comp_1")[0]
+	events := b.events(t, domain.DispatchIDFor(handOver, dst.ID), 2)
+	records, err := b.store.ReadStream(t.Context(), domain.HandOverStream(d.ID, "comp_1"))
+	require.NoError(t, err)
+	owed := events[1].(domain.AttemptSucceeded).Owed
+	require.True(t, records[0].RecordedAt.Equal(*owed), "since its company was handed over, whatever was tried before")
+}
