@@ -3,6 +3,11 @@ package webhooks
 import (
 	"context"
 	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // SweepSecrets is what a worker does every now and then.
@@ -15,4 +20,16 @@ var NewTokens = newTokens
 func (t *tokens) Take(ctx context.Context, client *http.Client) error {
 	_, _, err := t.take(ctx, client, "")
 	return err
+}
+
+// Claim makes the first claim of a process with that many workers, and returns how many
+// dispatches of each destination it leased.
+func Claim(ctx context.Context, pool *pgxpool.Pool, workers, share int) (map[domain.DestinationID]int, error) {
+	l := leases{pool: pool, worker: uuid.New(), share: share}
+	claims, err := l.claim(ctx, newLoad(workers))
+	claimed := map[domain.DestinationID]int{}
+	for _, c := range claims {
+		claimed[c.Destination]++
+	}
+	return claimed, err
 }
