@@ -33,9 +33,11 @@ func Dispatches() Projection {
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			var owed handOvers
 			var moved outcomes
+			var felt health
 			flush := func() {
 				owed.flush(batch)
 				moved.flush(batch)
+				felt.flush(batch)
 			}
 			for _, entry := range page {
 				switch e := entry.Event.(type) {
@@ -43,10 +45,13 @@ func Dispatches() Projection {
 					owed.add(entry, e)
 				case domain.AttemptSucceeded:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Delivered, attempts: e.Number})
+					felt.of(e.Destination).succeed()
 				case domain.AttemptFailed:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Retrying, attempts: e.Number, due: e.Due})
+					felt.of(e.Destination).fail(entry.RecordedAt)
 				case domain.DispatchFailed:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
+					felt.of(e.Destination).exhaust()
 				case domain.DispatchCancelled:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Cancelled})
 				case domain.DispatchRetried:
@@ -69,8 +74,9 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 		create  = `INSERT INTO dispatch_deliveries (delivery_id, organisation_id, paused) VALUES ($1, $2, $3)`
 		pause   = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
 		add     = `INSERT INTO dispatch_targets (destination_id, delivery_id, config, version) VALUES ($1, $2, $3, $4)`
-		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false WHERE destination_id = $1`
-		disable = `UPDATE dispatch_targets SET disabled = $2 WHERE destination_id = $1`
+		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false` + anew + ` WHERE destination_id = $1`
+		disable = `UPDATE dispatch_targets SET disabled = true WHERE destination_id = $1`
+		enable  = `UPDATE dispatch_targets SET disabled = false` + anew + ` WHERE destination_id = $1`
 		rotate  = `UPDATE dispatch_targets SET config = ` + withSigning + `, version = $3 WHERE destination_id = $1`
 		remove  = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
 		cancel  = `
@@ -106,9 +112,9 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 	case domain.DestinationChanged:
 		batch.Queue(change, e.Destination.ID, e.Destination, entry.Version)
 	case domain.DestinationDisabled:
-		batch.Queue(disable, e.Destination, true)
+		batch.Queue(disable, e.Destination)
 	case domain.DestinationEnabled:
-		batch.Queue(disable, e.Destination, false)
+		batch.Queue(enable, e.Destination)
 	case domain.SigningSecretRotated:
 		batch.Queue(rotate, e.Destination, signingOf(e), entry.Version)
 	case domain.DestinationRemoved:

@@ -50,7 +50,7 @@ func (a *attempter) handle(msg *message.Message) error {
 		at, err = a.attempt(ctx, c, handOver, ep, body)
 	}
 	if err != nil {
-		a.queue.free(c)
+		a.queue.abandon(c)
 		return fmt.Errorf("record dispatch %s: %w", c.Dispatch, err)
 	}
 	a.queue.finish(c, at)

@@ -89,23 +89,23 @@ func TestFreshDispatchesGoBeforeRetries(t *testing.T) {
 	dst := destination(r.URL)
 	dst.MaxInFlight = 1
 	d := b.delivery(t, dst)
-	companies := names(12)
+	companies := names(8) // too few failures to open the breaker
 
 	b.cfg.Retries = domain.RetrySchedule{time.Hour}
 	b.work(t)
-	b.qualify(t, d, companies[:6]...)
-	b.awaitCounts(t, d, projections.Counts{domain.Retrying: 6})
+	b.qualify(t, d, companies[:4]...)
+	b.awaitCounts(t, d, projections.Counts{domain.Retrying: 4})
 	b.set(t, d, domain.Paused)
-	b.qualify(t, d, companies[6:]...)
-	b.awaitCounts(t, d, projections.Counts{domain.Held: 12})
+	b.qualify(t, d, companies[4:]...)
+	b.awaitCounts(t, d, projections.Counts{domain.Held: 8})
 	b.makeDue(t) // the retries, for longer than the others
 	b.set(t, d, domain.Active)
 
 	var attempts []string
-	for _, got := range r.await(t, 18)[6:18] {
+	for _, got := range r.await(t, 12)[4:12] {
 		attempts = append(attempts, got.header.Get("Ledger-Attempt"))
 	}
-	require.Equal(t, append(slices.Repeat([]string{"1"}, 6), slices.Repeat([]string{"2"}, 6)...), attempts)
+	require.Equal(t, append(slices.Repeat([]string{"1"}, 4), slices.Repeat([]string{"2"}, 4)...), attempts)
 }
 
 func TestASuccessTellsSinceWhenItWasOwed(t *testing.T) {

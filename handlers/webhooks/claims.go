@@ -17,6 +17,7 @@ type claim struct {
 	Dispatch     domain.DispatchID     `db:"id"`
 	Destination  domain.DestinationID  `db:"destination_id"`
 	Organisation domain.OrganisationID `db:"organisation_id"`
+	Suspect      bool                  `db:"suspect"`        // the destination has not answered well of late
 	Config       int64                 `db:"config_version"` // of the destination
 	Sequence     int64                 `db:"sequence"`
 	Attempts     int                   `db:"attempts"` // made before
@@ -32,6 +33,15 @@ type claim struct {
 // attempt is the number of the attempt that was claimed.
 func (c claim) attempt() int { return c.Attempts + 1 }
 
+// An attemptKey names an attempt.
+type attemptKey struct {
+	dispatch domain.DispatchID
+	number   int
+}
+
+// key names the attempt that was claimed.
+func (c claim) key() attemptKey { return attemptKey{c.Dispatch, c.attempt()} }
+
 // Bounds of a claim.
 const (
 	// claimLock is the advisory lock under which claims are made, one after the other over
@@ -41,6 +51,13 @@ const (
 	// claimMost bounds how long the lock is held, and what is sent back under it: it must fit
 	// a socket's buffer, so that a client which does not read holds nobody up.
 	claimMost = 512
+
+	// portionLeast is what each destination offers to a claim at least, however many they are: others may
+	// offer nothing, as all that they owe is under way.
+	portionLeast = 4
+
+	// startInFlight is how many attempts may be under way to a destination of which none succeeded yet.
+	startInFlight = 2
 
 	// claimTimeout is not cut short when the worker stops: the claim could have been made
 	// all the same, and nobody would give it back.
@@ -62,11 +79,15 @@ const (
 //
 // Destinations with something owed are found by skipping through the index, one look-up
 // each. Each offers its fresh dispatches and its retries, in order of their due times, as far as
-// there is room for them: in its share, in its rate limit, and among the workers that are free, which all
-// that have something to offer could fill alike. They are then taken in turn, destination by
-// destination within an organisation, and organisation by organisation; a retry counts as much as
-// four fresh ones, and one that a job replays as sixteen. An organisation gets no more workers than remain free, so that however much it
-// has under way, there are some for the next.
+// there is room for them: in its share, which grows with the attempts that succeeded, in its rate limit,
+// and among the workers that are free, which all that have something to offer could fill alike. They are
+// then taken in turn, destination by destination within an organisation, and organisation by
+// organisation; a retry counts as much as four fresh ones, and one that a job replays as sixteen. An organisation gets no more workers than
+// remain free, so that however much it has under way, there are some for the next; and so do all
+// destinations together that failed last, or never succeeded.
+//
+// A destination whose breaker is open (see [domain.BreakerOpens]) offers one dispatch, when it may be
+// probed: one to be retried, if there is one, so that retries come to an end.
 //
 // Claims exclude each other, so that what one of them counts is what it has room for, also
 // with many processes. Leases are not waited for on their way to disk: should the database crash,
@@ -96,9 +117,14 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 		room AS MATERIALIZED (
 			SELECT t.destination_id, v.organisation_id, t.version AS config_version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout, r.tokens,
+				t.probe_at IS NOT NULL AS probing, t.failures > 0 OR t.proven = 0 AS suspect,
 				least(
 					floor(r.tokens)::int, -- null, which least passes over, when there is no rate limit
-					least($2, (t.config->>'max_in_flight')::int) - coalesce(own.count, 0) - (
+					CASE
+						WHEN t.probe_at > statement_timestamp() THEN 0
+						WHEN t.probe_at IS NOT NULL THEN 1
+						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $12)
+					END - coalesce(own.count, 0) - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
 						WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > statement_timestamp()
@@ -117,15 +143,23 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			WHERE NOT v.paused AND NOT t.disabled AND NOT t.removed
 		),
 		portions AS (
-			SELECT *, least(free, ceil(least($1::int, $10::int) / count(*) OVER ()::float8)::int) AS portion
-			FROM room
-			WHERE free > 0
+			SELECT r.*, least(free, greatest($13, $10 / count(*) OVER ())) AS portion
+			FROM room r
+			WHERE free > 0 AND (
+				SELECT min(d.due)
+				FROM (VALUES (0), (1), (2)) AS l(lane)
+				CROSS JOIN LATERAL (
+					SELECT due FROM dispatches
+					WHERE destination_id = r.destination_id AND lane = l.lane AND due IS NOT NULL
+					ORDER BY due LIMIT 1
+				) AS d
+			) <= statement_timestamp()
 		),
 		offered AS (
 			SELECT *
 			FROM (
-				SELECT d.*, p.organisation_id, p.config_version, p.timeout, p.portion,
-					row_number() OVER (PARTITION BY p.destination_id ORDER BY d.turn) AS place
+				SELECT d.*, p.organisation_id, p.config_version, p.timeout, p.suspect, p.portion,
+					row_number() OVER (PARTITION BY p.destination_id ORDER BY p.probing AND d.lane = 1 DESC, d.turn) AS place
 				FROM portions p
 				CROSS JOIN (VALUES (0, 1), (1, 4), (2, 16)) AS l(lane, weight)
 				CROSS JOIN LATERAL (
@@ -149,13 +183,16 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 		chosen AS (
 			SELECT *
 			FROM (
-				SELECT *, row_number() OVER (PARTITION BY organisation_id ORDER BY turn, due) AS organisation_turn
+				SELECT *,
+					row_number() OVER (PARTITION BY organisation_id ORDER BY turn, due) AS organisation_turn,
+					row_number() OVER (PARTITION BY suspect ORDER BY turn, due) AS suspect_turn
 				FROM offered
 			) AS o
 			LEFT JOIN unnest($7::text[], $8::int[]) AS held(organisation_id, workers) USING (organisation_id)
 			WHERE organisation_turn <= ceil(($1::int - coalesce(held.workers, 0)) / 2.0)
+				AND (NOT suspect OR suspect_turn <= ceil(($1::int - $11) / 2.0))
 			ORDER BY CASE WHEN replayed THEN 16 ELSE 1 END * organisation_turn
-			LIMIT least($1::int, $10::int)
+			LIMIT least($1::int, $10)
 		),
 		taken AS (
 			INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
@@ -173,7 +210,7 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, config_version, sequence, attempts, base, version, position
+		SELECT id, destination_id, organisation_id, suspect, config_version, sequence, attempts, base, version, position
 		FROM chosen
 		ORDER BY organisation_turn`
 	)
@@ -188,7 +225,8 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 	}
 	q.Queue(lock, claimLock)
 	q.Queue(query, under.free, l.share, l.worker, destinations, requests, leaseMargin.Seconds(),
-		organisations, workers, burstsPerSecond, claimMost).Query(func(rows pgx.Rows) (err error) {
+		organisations, workers, burstsPerSecond, claimMost,
+		under.suspects, startInFlight, portionLeast).Query(func(rows pgx.Rows) (err error) {
 		claims, err = pgx.CollectRows(rows, pgx.RowToStructByName[claim])
 		return err
 	})

@@ -9,18 +9,22 @@ import (
 // A load is what a process has under way.
 type load struct {
 	free          int                           // workers
+	suspects      int                           // workers taken by claims of suspect destinations
 	destinations  map[domain.DestinationID]int  // requests that each of them has to answer
 	organisations map[domain.OrganisationID]int // workers that each of them has taken
 }
 
 // newLoad returns the load of workers that are all free.
 func newLoad(workers int) load {
-	return load{workers, map[domain.DestinationID]int{}, map[domain.OrganisationID]int{}}
+	return load{workers, 0, map[domain.DestinationID]int{}, map[domain.OrganisationID]int{}}
 }
 
 // begin enters that c takes a worker and a place at its destination.
 func (l *load) begin(c claim) {
 	l.free--
+	if c.Suspect {
+		l.suspects++
+	}
 	l.destinations[c.Destination]++
 	l.organisations[c.Organisation]++
 }
@@ -31,6 +35,9 @@ func (l *load) answered(c claim) { drop(l.destinations, c.Destination) }
 // end enters that c takes no worker any more.
 func (l *load) end(c claim) {
 	l.free++
+	if c.Suspect {
+		l.suspects--
+	}
 	drop(l.organisations, c.Organisation)
 }
 
@@ -43,5 +50,5 @@ func drop[K comparable](of map[K]int, key K) {
 
 // clone returns the load as it is now.
 func (l *load) clone() load {
-	return load{l.free, maps.Clone(l.destinations), maps.Clone(l.organisations)}
+	return load{l.free, l.suspects, maps.Clone(l.destinations), maps.Clone(l.organisations)}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,17 @@ func failing(n, status int) func(http.ResponseWriter, int) {
 	return func(w http.ResponseWriter, nth int) {
 		if nth <= n {
 			w.WriteHeader(status)
+		}
+	}
+}
+
+// sometimes returns an answer of 500 to the first request of every third dispatch, and of 200 to
+// all others. It opens no breaker.
+func sometimes() func(http.ResponseWriter, int) {
+	var first atomic.Int64
+	return func(w http.ResponseWriter, nth int) {
+		if nth == 1 && first.Add(1)%3 == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}
 }

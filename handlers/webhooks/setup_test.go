@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"testing"
 	"time"
 
@@ -104,6 +105,23 @@ func (b *bundle) deliveryOf(tb testing.TB, owner domain.OrganisationID, destinat
 		state = execute(tb, b, domain.AddDestination{Delivery: id, Organisation: owner, Destination: d}).State
 	}
 	return state
+}
+
+// prove records that attempts succeeded at each destination of d, so that it may have a whole share
+// under way.
+func (b *bundle) prove(tb testing.TB, d domain.Delivery) {
+	tb.Helper()
+	for id := range d.Destinations {
+		plans := make([]eventstore.Plan[domain.Dispatch, domain.Event], 64)
+		for i := range plans {
+			plans[i].Command = domain.RecordAttempt{Attempt: domain.Attempt{
+				Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), id), Delivery: d.ID, Destination: id, Number: 1, Status: http.StatusOK,
+			}}
+		}
+		for _, o := range eventstore.ExecuteEach(tb.Context(), b.store, plans) {
+			require.NoError(tb, o.Err)
+		}
+	}
 }
 
 // destination returns a webhook destination at url.

@@ -22,6 +22,7 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 	gate := newGate()
 	r := newReceiver(t, gate.holds)
 	d := b.delivery(t, destination(r.URL))
+	b.prove(t, d)
 	stop := b.work(t)
 	defer gate.open()
 	b.qualify(t, d, names(companies)...)

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type subscriber struct {
 
 	mu    sync.Mutex
 	load  load
+	held  map[attemptKey]bool // leased: under way, or not shown by the read model yet
 	done  []settled
 	freed chan struct{} // signals that a worker became free
 }
@@ -159,7 +161,7 @@ func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int
 	for i := range claims {
 		claims[i].leased = began
 	}
-	s.take(claims)
+	claims = s.take(claims)
 	if err != nil {
 		for _, c := range claims {
 			s.giveBack(c)
@@ -180,14 +182,18 @@ func (s *subscriber) busy() int {
 	return s.cfg.Workers - s.load.free
 }
 
-// take enters claims as under way.
-func (s *subscriber) take(claims []claim) {
+// take enters claims as under way, and returns them; but for those that are: a database that
+// crashed may have lost their leases.
+func (s *subscriber) take(claims []claim) []claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range claims {
+	fresh := slices.DeleteFunc(claims, func(c claim) bool { return s.held[c.key()] })
+	for _, c := range fresh {
 		s.load.begin(c)
+		s.held[c.key()] = true
 	}
-	s.pending.Add(len(claims))
+	s.pending.Add(len(fresh))
+	return fresh
 }
 
 // giveBack ends a claim that nothing was done about.
@@ -215,7 +221,7 @@ func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Mess
 }
 
 // answered gives a destination's place to the next dispatch: the request of c has ended, or
-// will not be made. It is called once for a claim, before that is finished or freed: recording
+// will not be made. It is called once for a claim, before that is finished or abandoned: recording
 // an outcome takes a worker, but nothing of the destination's.
 func (s *subscriber) answered(c claim) {
 	s.mu.Lock()
@@ -229,13 +235,16 @@ func (s *subscriber) answered(c claim) {
 func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.mu.Lock()
 	s.done = append(s.done, settled{c, at})
+	s.load.end(c)
 	s.mu.Unlock()
-	s.free(c)
+	s.pending.Done()
+	s.signal()
 }
 
-// free ends a claim and leaves its lease to expire.
-func (s *subscriber) free(c claim) {
+// abandon ends a claim and leaves its lease to expire.
+func (s *subscriber) abandon(c claim) {
 	s.mu.Lock()
+	delete(s.held, c.key())
 	s.load.end(c)
 	s.mu.Unlock()
 	s.pending.Done()
@@ -271,10 +280,14 @@ func (s *subscriber) release(ctx context.Context) error {
 		return nil
 	}
 	err := s.leases.release(ctx, gone)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err != nil {
-		s.mu.Lock()
 		s.done = append(s.done, gone...)
-		s.mu.Unlock()
+		return err
 	}
-	return err
+	for _, d := range gone {
+		delete(s.held, d.key())
+	}
+	return nil
 }

@@ -1,0 +1,136 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+// health is what a run of outcomes says of destinations.
+type health map[domain.DestinationID]*streak
+
+// A streak is what a run of outcomes says of one destination. The attempts that failed before
+// one succeeded go on from those before the run; the rest is known from the run alone.
+type streak struct {
+	Destination domain.DestinationID `json:"destination_id"`
+	Succeeded   int                  `json:"succeeded"` // attempts
+	Proven      int                  `json:"proven"`    // of them, since the breaker was last seen to open
+	Opened      bool                 `json:"opened"`    // it was
+	FailedAt    *time.Time           `json:"failed_at"` // the last attempt that did
+
+	// Before the first success, and after the last one.
+	LedFailures    int        `json:"led_failures"`
+	LedExhausted   int        `json:"led_exhausted"`
+	LedSince       *time.Time `json:"led_since"`
+	EndedFailures  int        `json:"ended_failures"`
+	EndedExhausted int        `json:"ended_exhausted"`
+	EndedSince     *time.Time `json:"ended_since"`
+}
+
+// of returns the streak of a destination.
+func (h *health) of(id domain.DestinationID) *streak {
+	if *h == nil {
+		*h = health{}
+	}
+	s := (*h)[id]
+	if s == nil {
+		s = &streak{Destination: id}
+		(*h)[id] = s
+	}
+	return s
+}
+
+// succeed adds an attempt that succeeded.
+func (s *streak) succeed() {
+	s.Succeeded++
+	s.Proven++
+	s.EndedFailures, s.EndedExhausted, s.EndedSince = 0, 0, nil
+}
+
+// fail adds an attempt that came to nothing.
+func (s *streak) fail(at time.Time) {
+	failures, since := &s.LedFailures, &s.LedSince
+	if s.Succeeded > 0 {
+		failures, since = &s.EndedFailures, &s.EndedSince
+	}
+	if *failures++; *failures >= domain.BreakerOpens {
+		s.Opened, s.Proven = true, 0
+	}
+	if *since == nil {
+		*since = &at
+	}
+	s.FailedAt = &at
+}
+
+// exhaust adds a dispatch that failed for good.
+func (s *streak) exhaust() {
+	if s.Succeeded > 0 {
+		s.EndedExhausted++
+	} else {
+		s.LedExhausted++
+	}
+}
+
+// anew is what makes a destination one of which nothing is known.
+const anew = `, failures = 0, failing_since = NULL, probe_at = NULL, proven = 0, exhausted = 0`
+
+// flush queues what the run changes, and begins another.
+func (h *health) flush(batch *pgx.Batch) {
+	const query = `
+		UPDATE dispatch_targets t
+		SET failures = n.failures,
+			failing_since = CASE WHEN s.succeeded > 0 THEN s.ended_since ELSE coalesce(t.failing_since, s.led_since) END,
+			probe_at = CASE
+				WHEN n.failures < $2 THEN NULL
+				WHEN s.failed_at IS NULL THEN t.probe_at
+				ELSE s.failed_at + make_interval(secs => least($4, $3 * 2 ^ least(n.failures - $2, 30)))
+			END,
+			proven = CASE WHEN s.opened OR t.failures + s.led_failures >= $2 THEN s.proven ELSE t.proven + s.proven END,
+			exhausted = CASE WHEN s.succeeded > 0 THEN s.ended_exhausted ELSE t.exhausted + s.led_exhausted END
+		FROM json_to_recordset($1) AS s(destination_id text, succeeded int, proven int, opened boolean, failed_at timestamptz,
+			led_failures int, led_exhausted int, led_since timestamptz, ended_failures int, ended_exhausted int, ended_since timestamptz)
+		JOIN dispatch_targets o USING (destination_id)
+		CROSS JOIN LATERAL (
+			SELECT CASE WHEN s.succeeded > 0 THEN s.ended_failures ELSE o.failures + s.led_failures END AS failures
+		) AS n
+		WHERE t.destination_id = s.destination_id`
+	if len(*h) > 0 {
+		streaks := slices.Collect(maps.Values(*h))
+		batch.Queue(query, streaks, domain.BreakerOpens, domain.BreakerFirstWait.Seconds(), domain.BreakerLastWait.Seconds())
+	}
+	*h = nil
+}
+
+// Health says how a destination has answered of late.
+type Health struct {
+	Breaker      domain.BreakerState `db:"breaker"`
+	Failures     int                 `db:"failures"`      // attempts in a row that came to nothing
+	FailingSince *time.Time          `db:"failing_since"` // when the first of them was recorded
+	ProbeAt      *time.Time          `db:"probe_at"`      // when one attempt may be made again; nil: the breaker is closed
+	Exhausted    int                 `db:"exhausted"`     // dispatches that failed for good since an attempt last succeeded
+}
+
+// Health returns the health of a webhook destination, or a NotFound error.
+func (v *Views) Health(ctx context.Context, id domain.DestinationID) (Health, error) {
+	const query = `
+		SELECT CASE WHEN probe_at IS NULL THEN 'closed' WHEN probe_at > now() THEN 'open' ELSE 'half_open' END AS breaker,
+			failures, failing_since, probe_at, exhausted
+		FROM dispatch_targets
+		WHERE destination_id = $1 AND NOT removed`
+	rows, _ := v.pool.Query(ctx, query, id) // CollectExactlyOneRow reports the error
+	h, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Health])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return h, domain.Errorf(domain.NotFound, "DESTINATION_NOT_FOUND", "there is no webhook destination %s", id)
+	case err != nil:
+		return h, fmt.Errorf("view health of %s: %w", id, err)
+	}
+	return h, nil
+}
