@@ -28,10 +28,10 @@ func TestDestinationThatKeepsFailingIsProbedUntilItRecovers(t *testing.T) {
 	b.work(t)
 	b.qualify(t, d, names(companies)...)
 	r.await(t, domain.BreakerOpens+2) // two of which may have been under way when it opened
-	health, err := b.views.Health(t.Context(), dst.ID)
-	require.NoError(t, err)
-	require.NotEqual(t, domain.BreakerClosed, health.Breaker)
-	require.GreaterOrEqual(t, health.Failures, domain.BreakerOpens)
+	require.Eventually(t, func() bool {
+		health, err := b.views.Health(t.Context(), dst.ID)
+		return err == nil && health.Breaker != domain.BreakerClosed && health.Failures >= domain.BreakerOpens
+	}, patience, 10*time.Millisecond)
 	healed.Store(true)
 	r.await(t, companies)
 
@@ -47,7 +47,7 @@ func TestDestinationThatKeepsFailingIsProbedUntilItRecovers(t *testing.T) {
 		longest = max(longest, got.at.Sub(r.all()[i].at))
 	}
 	require.Greater(t, longest, 800*time.Millisecond, "the wait before the first probe")
-	health, err = b.views.Health(t.Context(), dst.ID)
+	health, err := b.views.Health(t.Context(), dst.ID)
 	require.NoError(t, err)
 	require.Equal(t, projections.Health{Breaker: domain.BreakerClosed}, health)
 }
