@@ -52,7 +52,7 @@ func (v *Views) DispatchesOf(ctx context.Context, filter DispatchFilter, page Di
 			JOIN dispatch_deliveries v ON v.delivery_id = d.delivery_id
 			WHERE d.delivery_id = $1 AND ($2 = '' OR d.destination_id = $2) AND d.position > $3 AND d.position <= $4` + having[filter.Status]
 		query = `
-			SELECT d.id, d.sequence, ` + shownStatus + ` AS status, d.attempts, d.due, d.settled_at, d.version,
+			SELECT d.id, d.sequence, d.position, ` + shownStatus + ` AS status, d.attempts, d.due, d.settled_at, d.version,
 				d.destination_id, d.delivery_id, d.handover_id` + list + `
 				AND ($5 = '' OR (d.position, d.id) < (SELECT l.position, l.id FROM dispatches l WHERE l.id = $5))
 			ORDER BY d.position DESC, d.id DESC

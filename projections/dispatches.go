@@ -310,6 +310,7 @@ func (v *Views) Counts(ctx context.Context, delivery domain.DeliveryID) (Counts,
 type Dispatch struct {
 	ID          domain.DispatchID     `db:"id"`
 	Sequence    int64                 `db:"sequence"`
+	Position    eventstore.Position   `db:"position"` // of the hand-over
 	Status      domain.DispatchStatus `db:"status"`
 	Attempts    int                   `db:"attempts"`
 	Due         *time.Time            `db:"due"`
@@ -323,7 +324,7 @@ type Dispatch struct {
 // Dispatch returns the dispatch named id, or a NotFound error.
 func (v *Views) Dispatch(ctx context.Context, id domain.DispatchID) (Dispatch, error) {
 	const query = `
-		SELECT d.id, d.sequence, CASE WHEN d.due IS NOT NULL AND (v.paused OR t.disabled) THEN 'held' ELSE d.status END AS status,
+		SELECT d.id, d.sequence, d.position, CASE WHEN d.due IS NOT NULL AND (v.paused OR t.disabled) THEN 'held' ELSE d.status END AS status,
 			d.attempts, d.due, d.settled_at, d.version, d.destination_id, d.delivery_id, d.handover_id
 		FROM dispatches d
 		JOIN dispatch_targets t USING (destination_id)

@@ -224,6 +224,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkHistory(rt, b, records)
 		checkDispatchLists(rt, b, l, head)
 		checkStats(rt, b, l, records)
+		checkSequences(rt, b, l)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

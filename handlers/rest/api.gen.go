@@ -740,7 +740,7 @@ type DispatchAttempt struct {
 	Status *int `json:"status,omitempty"`
 }
 
-// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
+// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
 type DispatchDetail struct {
 	AttemptCount int               `json:"attempt_count"`
 	Attempts     []DispatchAttempt `json:"attempts"`
@@ -757,6 +757,9 @@ type DispatchDetail struct {
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
+
+	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`.
+	Payload *string `json:"payload,omitempty"`
 
 	// Retries When it was asked to be attempted again, oldest first.
 	Retries []DispatchRetry `json:"retries"`
@@ -1600,6 +1603,12 @@ type ListDispatchesParams struct {
 
 	// Destination Only dispatches to this destination.
 	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
+
+	// SequenceAfter Only dispatches whose `Ledger-Sequence` is above it, in order of sequence.
+	SequenceAfter *int64 `form:"sequence_after,omitempty" json:"sequence_after,omitempty"`
+
+	// SequenceUntil Only dispatches whose `Ledger-Sequence` is not above it, in order of sequence.
+	SequenceUntil *int64 `form:"sequence_until,omitempty" json:"sequence_until,omitempty"`
 
 	// Since Nothing before this time. In a URL, `+` is written `%2B`.
 	Since *Since `form:"since,omitempty" json:"since,omitempty"`
@@ -3659,6 +3668,20 @@ func (w *ServerInterfaceWrapper) ListDispatches(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "destination", ctx.QueryParams(), &params.Destination, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination: %s", err))
+	}
+
+	// ------------- Optional query parameter "sequence_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sequence_after", ctx.QueryParams(), &params.SequenceAfter, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sequence_after: %s", err))
+	}
+
+	// ------------- Optional query parameter "sequence_until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sequence_until", ctx.QueryParams(), &params.SequenceUntil, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sequence_until: %s", err))
 	}
 
 	// ------------- Optional query parameter "since" -------------

@@ -13,6 +13,9 @@ import (
 // ListDispatches shows a page of a delivery's dispatches.
 func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObject) (ListDispatchesResponseObject, error) {
 	q := r.Params
+	if q.SequenceAfter != nil || q.SequenceUntil != nil {
+		return s.listSequence(ctx, r)
+	}
 	filter := projections.DispatchFilter{
 		Delivery: domain.DeliveryID(r.DeliveryID), Status: domain.DispatchStatus(value(q.Status)), Destination: domain.DestinationID(value(q.Destination)),
 	}
@@ -38,17 +41,23 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 			return nil, err
 		}
 	}
-	shown := found.Items[:min(len(found.Items), list.limit)]
+	found.More = len(found.Items) > list.limit
+	found.Items = found.Items[:min(len(found.Items), list.limit)]
+	return showDispatches(list, found, func(d projections.Dispatch) string { return string(d.ID) }), nil
+}
+
+// showDispatches returns a page of dispatches as the API shows it. The cursor names its last one.
+func showDispatches(list historyList, found projections.List[projections.Dispatch], name func(projections.Dispatch) string) ListDispatches200JSONResponse {
 	body := DispatchPage{
-		Items: make([]Dispatch, len(shown)), Total: found.Total, Limit: list.limit, Offset: list.offset, HasMore: len(found.Items) > len(shown),
+		Items: make([]Dispatch, len(found.Items)), Total: found.Total, Limit: list.limit, Offset: list.offset, HasMore: found.More,
 	}
-	for i, d := range shown {
+	for i, d := range found.Items {
 		body.Items[i] = showDispatch(d)
 	}
 	if body.HasMore {
-		body.NextCursor = new(list.cursor(string(shown[len(shown)-1].ID)))
+		body.NextCursor = new(list.cursor(name(found.Items[len(found.Items)-1])))
 	}
-	return ListDispatches200JSONResponse{Body: body, Headers: ListDispatches200ResponseHeaders{Link: list.link(body.NextCursor)}}, nil
+	return ListDispatches200JSONResponse{Body: body, Headers: ListDispatches200ResponseHeaders{Link: list.link(body.NextCursor)}}
 }
 
 // between bounds a filter by times, and reports whether nothing can lie between them.
@@ -80,10 +89,15 @@ func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) 
 	if err != nil {
 		return nil, err
 	}
+	payload, err := s.payload(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	b := showDispatch(d)
 	return ReadDispatch200JSONResponse{Body: DispatchDetail{
 		ID: b.ID, Sequence: b.Sequence, Status: b.Status, AttemptCount: b.AttemptCount, DueAt: b.DueAt, SettledAt: b.SettledAt,
 		DestinationID: b.DestinationID, DeliveryID: b.DeliveryID, DeliveryConfigurationID: b.DeliveryConfigurationID, Attempts: made, Retries: asked,
+		Payload: payload,
 	}}, nil
 }
 

@@ -66,7 +66,7 @@ func (a *attempter) prepare(ctx context.Context, c claim) (handOver domain.Compa
 	if ep, err = a.endpoints.load(ctx, c.Destination, c.Config); err != nil {
 		return handOver, ep, nil, err
 	}
-	body, err = newBody(handOver, c.RecordedAt)
+	body, err = handOver.Payload(c.RecordedAt)
 	return handOver, ep, body, err
 }
 

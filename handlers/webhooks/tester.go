@@ -35,7 +35,7 @@ func (t *Tester) Test(ctx context.Context, delivery domain.DeliveryID, d domain.
 		return domain.DestinationTested{}, eventstore.Commit{}, fmt.Errorf("test destination %s: %w", d.ID, err)
 	}
 	id, handOver := domain.NewTestID(), sampleHandOver(delivery)
-	body, err := newPayload("delivery.test", handOver, t.sender.now())
+	body, err := domain.NewPayload("delivery.test", handOver, t.sender.now())
 	if err != nil {
 		return domain.DestinationTested{}, eventstore.Commit{}, err
 	}

@@ -739,7 +739,7 @@ type DispatchAttempt struct {
 	Status *int `json:"status,omitempty"`
 }
 
-// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
+// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
 type DispatchDetail struct {
 	AttemptCount int               `json:"attempt_count"`
 	Attempts     []DispatchAttempt `json:"attempts"`
@@ -756,6 +756,9 @@ type DispatchDetail struct {
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
+
+	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`.
+	Payload *string `json:"payload,omitempty"`
 
 	// Retries When it was asked to be attempted again, oldest first.
 	Retries []DispatchRetry `json:"retries"`
@@ -1599,6 +1602,12 @@ type ListDispatchesParams struct {
 
 	// Destination Only dispatches to this destination.
 	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
+
+	// SequenceAfter Only dispatches whose `Ledger-Sequence` is above it, in order of sequence.
+	SequenceAfter *int64 `form:"sequence_after,omitempty" json:"sequence_after,omitempty"`
+
+	// SequenceUntil Only dispatches whose `Ledger-Sequence` is not above it, in order of sequence.
+	SequenceUntil *int64 `form:"sequence_until,omitempty" json:"sequence_until,omitempty"`
 
 	// Since Nothing before this time. In a URL, `+` is written `%2B`.
 	Since *Since `form:"since,omitempty" json:"since,omitempty"`
@@ -2485,6 +2494,8 @@ type ClientInterface interface {
 	//
 	// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
 	//
+	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
+	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/dispatches (the `ListDispatches` operationId).
 	ListDispatches(ctx context.Context, deliveryID DeliveryID, params *ListDispatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -2522,7 +2533,7 @@ type ClientInterface interface {
 
 	// ReadDispatch Shows a dispatch with each of its attempts
 	//
-	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept.
+	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
 	//
 	// Corresponds with GET /api/v1/dispatches/{dispatch_id} (the `ReadDispatch` operationId).
 	ReadDispatch(ctx context.Context, dispatchID DispatchID, params *ReadDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3105,6 +3116,8 @@ func (c *Client) TestDestination(ctx context.Context, deliveryID DeliveryID, des
 //
 // A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
 //
+// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
+//
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/dispatches (the `ListDispatches` operationId).
 func (c *Client) ListDispatches(ctx context.Context, deliveryID DeliveryID, params *ListDispatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDispatchesRequest(c.Server, deliveryID, params)
@@ -3192,7 +3205,7 @@ func (c *Client) ReadStats(ctx context.Context, deliveryID DeliveryID, params *R
 
 // ReadDispatch Shows a dispatch with each of its attempts
 //
-// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept.
+// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
 //
 // Corresponds with GET /api/v1/dispatches/{dispatch_id} (the `ReadDispatch` operationId).
 func (c *Client) ReadDispatch(ctx context.Context, dispatchID DispatchID, params *ReadDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5112,6 +5125,30 @@ func NewListDispatchesRequest(server string, deliveryID DeliveryID, params *List
 
 		}
 
+		if params.SequenceAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sequence_after", *params.SequenceAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SequenceUntil != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sequence_until", *params.SequenceUntil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Since != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
@@ -6106,6 +6143,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
 	//
+	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/dispatches (the `ListDispatches` operationId).
@@ -6149,7 +6188,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadDispatchWithResponse Shows a dispatch with each of its attempts
 	//
-	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept.
+	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13144,6 +13183,8 @@ func (c *ClientWithResponses) TestDestinationWithResponse(ctx context.Context, d
 //
 // A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
 //
+// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/dispatches (the `ListDispatches` operationId).
@@ -13217,7 +13258,7 @@ func (c *ClientWithResponses) ReadStatsWithResponse(ctx context.Context, deliver
 
 // ReadDispatchWithResponse Shows a dispatch with each of its attempts
 //
-// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept.
+// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
 //
 // Returns a wrapper object for the known response body format(s).
 //

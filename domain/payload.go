@@ -1,21 +1,19 @@
-package webhooks
+package domain
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // payload is what a destination gets (contract, section 7).
 type payload struct {
-	Event         string            `json:"event"`
-	HandOver      domain.HandOverID `json:"delivery_id"`
-	Timestamp     string            `json:"timestamp"`
-	Configuration domain.DeliveryID `json:"delivery_configuration_id"`
-	Data          payloadData       `json:"data"`
+	Event         string      `json:"event"`
+	HandOver      HandOverID  `json:"delivery_id"`
+	Timestamp     string      `json:"timestamp"`
+	Configuration DeliveryID  `json:"delivery_configuration_id"`
+	Data          payloadData `json:"data"`
 }
 
 // payloadData is the company of a payload.
@@ -26,14 +24,14 @@ type payloadData struct {
 	MatchReasons []string        `json:"match_reasons"`
 }
 
-// newBody returns the body of a hand-over's webhook. It is a function of the event and its
-// time alone, so every attempt sends the same bytes.
-func newBody(e domain.CompanyQualified, recordedAt time.Time) ([]byte, error) {
-	return newPayload("delivery.company_qualified", e, recordedAt)
+// Payload returns the body of the hand-over's webhook. It is a function of the event and the time at which
+// it was recorded alone, so every attempt sends the same bytes, and whoever asks for them later sees them.
+func (e CompanyQualified) Payload(recordedAt time.Time) ([]byte, error) {
+	return NewPayload("delivery.company_qualified", e, recordedAt)
 }
 
-// newPayload returns the body of a webhook that tells of event.
-func newPayload(event string, e domain.CompanyQualified, at time.Time) ([]byte, error) {
+// NewPayload returns the body of a webhook that tells of event.
+func NewPayload(event string, e CompanyQualified, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // "Revenue > $10M" stays as it is

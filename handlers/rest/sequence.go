@@ -1,0 +1,95 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/projections"
+)
+
+// listSequence shows a page of a stretch of one destination's dispatches, in order of sequence: what its
+// receiver misses.
+func (s *Server) listSequence(ctx context.Context, r ListDispatchesRequestObject) (ListDispatchesResponseObject, error) {
+	q := r.Params
+	in := projections.Sequence{
+		Delivery: domain.DeliveryID(r.DeliveryID), Destination: domain.DestinationID(value(q.Destination)),
+		After: value(q.SequenceAfter), Until: value(q.SequenceUntil),
+	}
+	list := historyList{
+		path: deliveryPath(r.DeliveryID) + "/dispatches", name: "sequence " + r.DeliveryID, limit: value(q.Limit), offset: value(q.Offset),
+		query: historyQuery(nil, nil, "destination", string(in.Destination), "sequence_after", decimal(q.SequenceAfter), "sequence_until", decimal(q.SequenceUntil)),
+	}
+	last, faults := list.after(q.Cursor)
+	if err := invalid(append(faults, sequenceFaults(q)...)); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Views.Owned(ctx, organisation(ctx), in.Delivery); err != nil {
+		return nil, err
+	}
+	skip := list.offset
+	if last != "" {
+		seen, _ := strconv.ParseInt(last, 10, 64) // as it was written
+		skip = seen - in.After
+	}
+	found, err := s.cfg.Views.DispatchesIn(ctx, in, skip, list.limit)
+	if err != nil {
+		return nil, err
+	}
+	return showDispatches(list, found, func(d projections.Dispatch) string { return strconv.FormatInt(d.Sequence, 10) }), nil
+}
+
+// sequenceFaults are what the bounds of a sequence need, and what does not go with them.
+func sequenceFaults(q ListDispatchesParams) (faults []domain.Fault) {
+	if q.Destination == nil {
+		faults = append(faults, domain.Fault{Field: "destination", Error: "is needed with sequence_after and sequence_until"})
+	}
+	for _, p := range []struct {
+		name  string
+		given bool
+	}{{"status", q.Status != nil}, {"since", q.Since != nil}, {"until", q.Until != nil}} {
+		if p.given {
+			faults = append(faults, domain.Fault{Field: p.name, Error: "does not go with sequence_after and sequence_until"})
+		}
+	}
+	return faults
+}
+
+// decimal writes a number, "" when there is none.
+func decimal(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatInt(*n, 10)
+}
+
+// payload returns what a dispatch sends, nil when the caller may not read companies and prospects.
+func (s *Server) payload(ctx context.Context, d projections.Dispatch) (*string, error) {
+	scopes := requestFrom(ctx).key.Scopes
+	if !slices.Contains(scopes, apikey.CompaniesRead) || !slices.Contains(scopes, apikey.ProspectsRead) {
+		return nil, nil
+	}
+	records, err := s.cfg.Store.ReadPage(ctx, d.Position-1, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(records) != 1 {
+		return nil, fmt.Errorf("read hand-over of %s: position %d is not there", d.ID, d.Position)
+	}
+	event, err := s.cfg.Store.Registry().Decode(records[0])
+	if err != nil {
+		return nil, err
+	}
+	handOver, ok := event.(domain.CompanyQualified)
+	if !ok {
+		return nil, fmt.Errorf("read hand-over of %s: position %d is of %s", d.ID, d.Position, records[0].Type)
+	}
+	body, err := handOver.Payload(records[0].RecordedAt)
+	if err != nil {
+		return nil, err
+	}
+	return new(string(body)), nil
+}
