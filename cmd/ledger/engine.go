@@ -84,6 +84,7 @@ type engine struct {
 	vault     *vault.Vault
 	sender    *webhooks.Sender
 	followers []*follower.Follower
+	attempts  *webhooks.Attempts // nil: it makes none
 	metrics   *prometheus.Registry
 	tracer    trace.Tracer // nil: nothing is traced
 }
@@ -177,7 +178,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		}
 	}
 	if attempt {
-		told, err := webhooks.Add(ctx, router, webhooks.Config{
+		attempts, err := webhooks.Add(ctx, router, webhooks.Config{
 			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
 			Grace: attemptGrace, Tracer: e.tracer, Observe: e.observe,
@@ -185,7 +186,8 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.metrics.MustRegister(told)
+		e.metrics.MustRegister(attempts)
+		e.attempts = attempts
 	}
 	return router, nil
 }

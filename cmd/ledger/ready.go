@@ -16,8 +16,8 @@ const (
 	readyLag     = 10_000 // events that a read model may be behind
 )
 
-// ready reports whether the database answers, and how far the read models are, whichever
-// process keeps them. A follower of this process that cannot go on is named with its fault.
+// ready reports whether the database answers, how far the read models are, whichever process keeps
+// them, and how this one's attempts go. A follower of this process that cannot go on is named with its fault.
 func (e *engine) ready(ctx context.Context) rest.ReadyReport {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -26,33 +26,58 @@ func (e *engine) ready(ctx context.Context) rest.ReadyReport {
 		return rest.ReadyReport{Checks: []rest.ReadyCheck{{Name: "database", Fault: "it does not answer"}}}
 	}
 	report := rest.ReadyReport{Checks: []rest.ReadyCheck{{Name: "database", OK: true}}}
+	lags, err := e.store.Lags(ctx)
 	for _, p := range projections.All() {
-		report.Checks = append(report.Checks, e.readyFollower(ctx, p.Name, head))
+		check := rest.ReadyCheck{Name: "follower " + p.Name, Fault: "its cursor cannot be read"}
+		if err == nil {
+			check = e.readyFollower(p.Name, lagOf(lags, p.Name, head))
+		}
+		report.Checks = append(report.Checks, check)
+	}
+	if e.attempts != nil {
+		report.Checks = append(report.Checks, e.readyAttempts())
 	}
 	return report
 }
 
-// readyFollower reports on one follower.
-func (e *engine) readyFollower(ctx context.Context, name string, head eventstore.Position) rest.ReadyCheck {
-	check := rest.ReadyCheck{Name: "follower " + name}
-	at, err := e.store.Cursor(ctx, name)
-	if err != nil {
-		check.Fault = "its cursor cannot be read"
-		return check
+// lagOf returns the lag of a follower, which is the whole log if it never followed.
+func lagOf(lags []eventstore.Lag, name string, head eventstore.Position) eventstore.Lag {
+	for _, l := range lags {
+		if l.Follower == name {
+			return l
+		}
 	}
-	lag := int64(max(0, head-at))
-	check.Lag, check.OK = &lag, lag <= readyLag
+	return eventstore.Lag{Follower: name, Events: int64(head)}
+}
+
+// readyFollower reports on one follower.
+func (e *engine) readyFollower(name string, lag eventstore.Lag) rest.ReadyCheck {
+	check := rest.ReadyCheck{Name: "follower " + name, Lag: &lag.Events, LagSeconds: &lag.Seconds, OK: lag.Events <= readyLag}
 	if !check.OK {
 		check.Fault = fmt.Sprintf("it is more than %d events behind", readyLag)
 	}
 	for _, f := range e.followers {
-		switch fault := f.Fault(); {
-		case f.Name() != name || fault == nil:
-		case eventstore.IsUnavailable(fault): // its text would tell where the database is
-			check.OK, check.Fault = false, "the database went away"
-		default:
-			check.OK, check.Fault = false, fault.Error()
+		if fault := f.Fault(); f.Name() == name && fault != nil {
+			check.OK, check.Fault = false, shownFault(fault)
 		}
 	}
 	return check
+}
+
+// readyAttempts reports on the attempts of this process.
+func (e *engine) readyAttempts() rest.ReadyCheck {
+	busy, limit := e.attempts.Workers()
+	check := rest.ReadyCheck{Name: "attempts", OK: true, Busy: &busy, Limit: &limit}
+	if fault := e.attempts.Fault(); fault != nil {
+		check.OK, check.Fault = false, shownFault(fault)
+	}
+	return check
+}
+
+// shownFault returns what is told of a fault. That of a database which is away would tell where it is.
+func shownFault(fault error) string {
+	if eventstore.IsUnavailable(fault) {
+		return "the database went away"
+	}
+	return fault.Error()
 }

@@ -113,9 +113,18 @@ func TestStatusAndContractAreServed(t *testing.T) {
 	for _, check := range ready["checks"].([]any) {
 		fields := check.(map[string]any)
 		require.Equal(t, true, fields["ok"])
-		names = append(names, fields["name"].(string))
+		name := fields["name"].(string)
+		names = append(names, name)
+		if strings.HasPrefix(name, "follower ") {
+			require.Contains(t, fields, "lag")
+			require.Contains(t, fields, "lag_seconds")
+		}
+		if name == "attempts" {
+			require.Contains(t, fields, "busy")
+			require.Positive(t, fields["limit"])
+		}
 	}
-	require.Equal(t, []string{"database", "follower deliveries", "follower companies", "follower dispatches", "follower history"}, names)
+	require.Equal(t, []string{"database", "follower deliveries", "follower companies", "follower dispatches", "follower history", "attempts"}, names)
 
 	_, header, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
 	require.NoError(t, err)

@@ -149,7 +149,9 @@ func TestNothingIsTracedUnlessTheEnvironmentAsksForIt(t *testing.T) {
 			{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"},
 		},
 		true: {
-			{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"}, {"OTEL_TRACES_EXPORTER": "otlp"},
+			{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"},
+			{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"},
+			{"OTEL_TRACES_EXPORTER": "otlp"},
 			{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
 		},
 	} {

@@ -13,10 +13,13 @@ type ReadyReport struct{ Checks []ReadyCheck }
 
 // A ReadyCheck is one thing that the process needs, or does.
 type ReadyCheck struct {
-	Name  string `json:"name"` // such as "database", "migrations", "follower companies"
-	OK    bool   `json:"ok"`
-	Lag   *int64 `json:"lag,omitempty"`   // events that a follower has not come to
-	Fault string `json:"fault,omitempty"` // why it is not passed
+	Name       string   `json:"name"` // such as "database", "follower companies", "attempts"
+	OK         bool     `json:"ok"`
+	Lag        *int64   `json:"lag,omitempty"`         // events that a follower has not come to
+	LagSeconds *float64 `json:"lag_seconds,omitempty"` // for which the first of them has been in the log
+	Busy       *int     `json:"busy,omitempty"`        // attempts under way
+	Limit      *int     `json:"limit,omitempty"`       // attempts under way at most
+	Fault      string   `json:"fault,omitempty"`       // why it is not passed
 }
 
 // Ready reports whether every check is passed.

@@ -83,6 +83,12 @@ type Attempts struct {
 	backlog *backlog
 }
 
+// Fault returns why dispatches cannot be claimed, nil while they can.
+func (a *Attempts) Fault() error { return a.queue.Fault() }
+
+// Workers returns how many attempts are under way, and how many may be.
+func (a *Attempts) Workers() (busy, limit int) { return a.queue.busy(), a.queue.cfg.Workers }
+
 // Metrics of the workers.
 var (
 	workersBusy  = prometheus.NewDesc("ledger_workers_busy", "Attempts that this process has under way.", nil, nil)
@@ -104,7 +110,8 @@ func (a *Attempts) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range a.metrics.collectors() {
 		c.Collect(ch)
 	}
-	ch <- prometheus.MustNewConstMetric(workersBusy, prometheus.GaugeValue, float64(a.queue.busy()))
-	ch <- prometheus.MustNewConstMetric(workersLimit, prometheus.GaugeValue, float64(a.queue.cfg.Workers))
+	busy, limit := a.Workers()
+	ch <- prometheus.MustNewConstMetric(workersBusy, prometheus.GaugeValue, float64(busy))
+	ch <- prometheus.MustNewConstMetric(workersLimit, prometheus.GaugeValue, float64(limit))
 	a.backlog.Collect(ch)
 }

@@ -141,6 +141,20 @@ func TestBusyWorkersAreTold(t *testing.T) {
 	require.Equal(t, 50, got["ledger_workers_limit"])
 }
 
+func TestFaultOfClaimsIsToldWhileItLasts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	attempts := b.workTold(t)
+	require.NoError(t, attempts.Fault())
+	_, err := b.pool.Exec(t.Context(), `ALTER TABLE leases RENAME TO elsewhere`)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return attempts.Fault() != nil }, patience, 10*time.Millisecond)
+	require.ErrorContains(t, attempts.Fault(), "claim dispatches: ")
+	_, err = b.pool.Exec(t.Context(), `ALTER TABLE elsewhere RENAME TO leases`)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return attempts.Fault() == nil }, patience, 10*time.Millisecond)
+}
+
 func TestBacklogIsWhatIsDueAndNotHeld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

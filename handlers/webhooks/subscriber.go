@@ -27,9 +27,9 @@ type subscriber struct {
 	stopped context.Context
 	running sync.WaitGroup // the goroutine that claims
 	pending sync.WaitGroup // messages handed out
-	failing bool           // the last claim did; used by that goroutine
 
 	mu    sync.Mutex
+	fault error // why the last claim failed; nil: it did not
 	load  load
 	held  map[attemptKey]bool // leased: under way, or not shown by the read model yet
 	done  []settled
@@ -128,12 +128,22 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 func (s *subscriber) report(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && !s.failing:
+		return // a claim that was cut short says nothing
+	case err != nil && s.Fault() == nil:
 		s.log.LogAttrs(ctx, slog.LevelError, "claiming dispatches fails", slog.Any("error", err))
-	case err == nil && s.failing:
+	case err == nil && s.Fault() != nil:
 		s.log.LogAttrs(ctx, slog.LevelInfo, "claiming dispatches works again")
 	}
-	s.failing = err != nil
+	s.mu.Lock()
+	s.fault = err
+	s.mu.Unlock()
+}
+
+// Fault returns why the last claim failed, nil when it did not.
+func (s *subscriber) Fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
 }
 
 // pause waits until d has passed, one of the channels has news, or ctx is done.
