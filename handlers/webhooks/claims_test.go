@@ -10,7 +10,7 @@ import (
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
 )
 
-func TestOneClaimTakesADestinationsWholeShare(t *testing.T) {
+func TestOneClaimTakesTheWholeShareOfAProvenDestination(t *testing.T) {
 	t.Parallel()
 	const workers, share = 512, 10
 	b := setup(t)
@@ -22,7 +22,7 @@ func TestOneClaimTakesADestinationsWholeShare(t *testing.T) {
 		want[d.ID] = claimed
 		return d
 	}
-	b.qualify(t, b.delivery(t,
+	d := b.delivery(t,
 		set(share, func(*domain.Destination) {}),
 		set(share, func(d *domain.Destination) { d.MaxInFlight = 20 }),
 		set(3, func(d *domain.Destination) { d.MaxInFlight = 3 }),
@@ -30,7 +30,9 @@ func TestOneClaimTakesADestinationsWholeShare(t *testing.T) {
 		set(share, func(d *domain.Destination) { d.RateLimit = 1000 }),
 		set(1, func(d *domain.Destination) { d.RateLimit = 0.5 }), // but one at least
 		set(3, func(d *domain.Destination) { d.MaxInFlight, d.RateLimit = 3, 20 }),
-	), names(30)...)
+	)
+	b.prove(t, d) // so that none of them starts slowly
+	b.qualify(t, d, names(30)...)
 	b.settle(t)
 
 	claimed, err := webhooks.Claim(t.Context(), b.pool, workers, share)
