@@ -128,13 +128,13 @@ func TestAttemptsThatCouldNotBeginAreCountedByOutcome(t *testing.T) {
 func TestBusyWorkersAreTold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.cfg.Workers, b.cfg.Share = 50, 3
+	b.cfg.Workers = 50
 	gate := newGate()
 	r := newReceiver(t, gate.holds)
-	d := b.delivery(t, destination(r.URL))
+	d := b.delivery(t, destination(r.URL), destination(r.URL), destination(r.URL))
 	attempts := b.workTold(t)
 	defer gate.open()
-	b.qualify(t, d, names(5)...)
+	b.qualify(t, d, "comp_1")
 	r.await(t, 3)
 	got := values(t, attempts)
 	require.Equal(t, 3, got["ledger_workers_busy"])
