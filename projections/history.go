@@ -105,15 +105,9 @@ type TrailPage struct {
 	Offset int64 // events to skip
 }
 
-// A TrailList is a page of a trail.
-type TrailList struct {
-	List[AuditEvent]
-	More bool // there are older ones
-}
-
 // Events returns a page of a trail, newest first. Total counts the whole trail. The cost does
 // not depend on where the page lies, nor on how many events there are.
-func (v *Views) Events(ctx context.Context, trail Trail, page TrailPage) (TrailList, error) {
+func (v *Views) Events(ctx context.Context, trail Trail, page TrailPage) (List[AuditEvent], error) {
 	where, number := trail.sql()
 	query := `
 		SELECT h.` + number + ` AS number, h.position, e.recorded_at, h.type, e.data, e.metadata
@@ -123,7 +117,7 @@ func (v *Views) Events(ctx context.Context, trail Trail, page TrailPage) (TrailL
 		ORDER BY h.` + number + ` DESC`
 	first, last, err := v.span(ctx, trail)
 	if err != nil {
-		return TrailList{}, err
+		return List[AuditEvent]{}, err
 	}
 	top := last
 	if page.Before > 0 {
@@ -134,9 +128,9 @@ func (v *Views) Events(ctx context.Context, trail Trail, page TrailPage) (TrailL
 	rows, _ := v.pool.Query(ctx, query, trail.Delivery, trail.Type, bottom, top) // CollectRows reports the error
 	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[AuditEvent])
 	if err != nil {
-		return TrailList{}, fmt.Errorf("view events of %s: %w", trail.Delivery, err)
+		return List[AuditEvent]{}, fmt.Errorf("view events of %s: %w", trail.Delivery, err)
 	}
-	return TrailList{List: List[AuditEvent]{Items: items, Total: last - first}, More: bottom > first}, nil
+	return List[AuditEvent]{Items: items, Total: last - first, More: bottom > first}, nil
 }
 
 // span returns the numbers before the first event of a trail, and of the last.

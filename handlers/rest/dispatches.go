@@ -19,12 +19,8 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 	filter := projections.DispatchFilter{
 		Delivery: domain.DeliveryID(r.DeliveryID), Status: domain.DispatchStatus(value(q.Status)), Destination: domain.DestinationID(value(q.Destination)),
 	}
-	list := historyList{
-		path: deliveryPath(r.DeliveryID) + "/dispatches", name: "dispatches " + r.DeliveryID, limit: value(q.Limit), offset: value(q.Offset),
-		query: historyQuery(q.Since, q.Until, "status", string(filter.Status), "destination", string(filter.Destination)),
-	}
-	last, faults := list.after(q.Cursor)
-	if err := invalid(faults); err != nil {
+	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Views.Owned(ctx, organisation(ctx), filter.Delivery); err != nil {
@@ -36,28 +32,29 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 	}
 	var found projections.List[projections.Dispatch]
 	if !empty {
-		page := projections.DispatchPage{After: domain.DispatchID(last), Limit: list.limit + 1, Offset: list.offset}
+		page := projections.DispatchPage{After: domain.DispatchID(p.After), Limit: p.Limit + 1, Offset: p.Offset}
 		if found, err = s.cfg.Views.DispatchesOf(ctx, filter, page); err != nil {
 			return nil, err
 		}
 	}
-	found.More = len(found.Items) > list.limit
-	found.Items = found.Items[:min(len(found.Items), list.limit)]
-	return showDispatches(list, found, func(d projections.Dispatch) string { return string(d.ID) }), nil
+	found.More = len(found.Items) > p.Limit
+	found.Items = found.Items[:min(len(found.Items), p.Limit)]
+	return showDispatches(p, found, func(d projections.Dispatch) string { return string(d.ID) }), nil
 }
 
-// showDispatches returns a page of dispatches as the API shows it. The cursor names its last one.
-func showDispatches(list historyList, found projections.List[projections.Dispatch], name func(projections.Dispatch) string) ListDispatches200JSONResponse {
-	body := DispatchPage{
-		Items: make([]Dispatch, len(found.Items)), Total: found.Total, Limit: list.limit, Offset: list.offset, HasMore: found.More,
-	}
+// showDispatches returns a page of dispatches as the API shows it. The cursor holds the key of its last one.
+func showDispatches(p listing, found projections.List[projections.Dispatch], key func(projections.Dispatch) string) ListDispatches200JSONResponse {
+	items := make([]Dispatch, len(found.Items))
 	for i, d := range found.Items {
-		body.Items[i] = showDispatch(d)
+		items[i] = showDispatch(d)
 	}
-	if body.HasMore {
-		body.NextCursor = new(list.cursor(name(found.Items[len(found.Items)-1])))
+	cursor, link := p.next(found.More, lastKey(found, key))
+	return ListDispatches200JSONResponse{
+		Body: DispatchPage{
+			Items: items, Total: found.Total, Limit: p.Limit, Offset: p.Offset, HasMore: found.More, NextCursor: cursor,
+		},
+		Headers: ListDispatches200ResponseHeaders{Link: link},
 	}
-	return ListDispatches200JSONResponse{Body: body, Headers: ListDispatches200ResponseHeaders{Link: list.link(body.NextCursor)}}
 }
 
 // between bounds a filter by times, and reports whether nothing can lie between them.

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"net/url"
 	"time"
 
 	"github.com/oapi-codegen/runtime"
@@ -17,8 +16,11 @@ func (s *Server) ListKeys(ctx context.Context, r ListKeysRequestObject) (ListKey
 	if err != nil {
 		return nil, err
 	}
-	p := page(r.Params.Limit, r.Params.Offset)
-	list, err := s.cfg.Keys.Page(ctx, o.ID, p)
+	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.cfg.Keys.Page(ctx, o.ID, p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -26,11 +28,12 @@ func (s *Server) ListKeys(ctx context.Context, r ListKeysRequestObject) (ListKey
 	for i, k := range list.Items {
 		items[i] = s.showKey(k)
 	}
+	cursor, link := p.next(list.More, lastKey(list, func(k apikey.Key) string { return k.ID }))
 	return ListKeys200JSONResponse{
 		Body: KeyPage{
-			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: list.More, NextCursor: cursor,
 		},
-		Headers: ListKeys200ResponseHeaders{Link: nextLink(organisationKeys(r.OrganisationID), url.Values{}, p, len(items), list.Total)},
+		Headers: ListKeys200ResponseHeaders{Link: link},
 	}, nil
 }
 

@@ -12,8 +12,11 @@ import (
 
 // ListOrganisations shows a page of all organisations.
 func (s *Server) ListOrganisations(ctx context.Context, r ListOrganisationsRequestObject) (ListOrganisationsResponseObject, error) {
-	p := page(r.Params.Limit, r.Params.Offset)
-	list, err := s.cfg.Keys.Organisations(ctx, p)
+	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.cfg.Keys.Organisations(ctx, p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -21,13 +24,12 @@ func (s *Server) ListOrganisations(ctx context.Context, r ListOrganisationsReque
 	for i, o := range list.Items {
 		items[i] = showOrganisation(o)
 	}
+	cursor, link := p.next(list.More, lastKey(list, func(o apikey.Organisation) string { return string(o.ID) }))
 	return ListOrganisations200JSONResponse{
 		Body: OrganisationPage{
-			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: hasMore(p, len(items), list.Total),
+			Items: items, Total: list.Total, Limit: p.Limit, Offset: p.Offset, HasMore: list.More, NextCursor: cursor,
 		},
-		Headers: ListOrganisations200ResponseHeaders{
-			Link: nextLink(organisationsPath(), url.Values{}, p, len(items), list.Total),
-		},
+		Headers: ListOrganisations200ResponseHeaders{Link: link},
 	}, nil
 }
 
@@ -83,5 +85,4 @@ func nameFaults(name string) []domain.Fault {
 
 func organisationsPath() string         { return basePath + "/admin/organisations" }
 func organisationPath(id string) string { return organisationsPath() + "/" + url.PathEscape(id) }
-func organisationKeys(id string) string { return organisationPath(id) + "/keys" }
 func keyPath(id string) string          { return basePath + "/admin/keys/" + url.PathEscape(id) }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
-	"strconv"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -29,11 +28,6 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
-// page returns the page that a list's parameters ask for; validation has entered defaults.
-func page(limit *Limit, offset *Offset) projections.Page {
-	return projections.Page{Limit: value(limit), Offset: value(offset)}
-}
-
 // A listing is a list as a request asks for it: which page, and where it goes on.
 type listing struct {
 	projections.Page
@@ -43,37 +37,24 @@ type listing struct {
 
 // newListing returns what a list's parameters ask for, or all that is wrong with them.
 func newListing(ctx context.Context, limit *Limit, offset *Offset, cursor *Cursor) (listing, error) {
-	l := listing{Page: page(limit, offset), url: requestFrom(ctx).url, owner: organisation(ctx)}
+	l := listing{
+		Page: projections.Page{Limit: value(limit), Offset: value(offset)}, // validation has entered defaults
+		url:  requestFrom(ctx).url, owner: organisation(ctx),
+	}
 	if cursor == nil {
 		return l, nil
 	}
 	var faults []domain.Fault
-	l.After, faults = readListCursor(l.tag(), cursor, l.Offset)
-	return l, invalid(faults)
-}
-
-// newListCursor returns a text that says how far somebody has read the list of that tag: up to the
-// item of that key.
-func newListCursor(tag []byte, key string) string {
-	return base64.RawURLEncoding.EncodeToString(append(tag, key...))
-}
-
-// readListCursor returns the key in a cursor of the list of that tag, "" where none is given, or all
-// that is wrong with it.
-func readListCursor(tag []byte, cursor *string, offset int64) (key string, faults []domain.Fault) {
-	if cursor == nil {
-		return "", nil
-	}
-	if offset != 0 {
+	if l.Offset != 0 {
 		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(*cursor)
-	last, ok := bytes.CutPrefix(b, tag)
-	key = string(last)
-	if err != nil || !ok || key == "" || !isText(key) {
+	last, ok := bytes.CutPrefix(b, l.tag())
+	if err != nil || !ok || len(last) == 0 || !isText(string(last)) {
 		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this list with these filters", Provided: said("cursor", *cursor)})
 	}
-	return key, faults
+	l.After = string(last)
+	return l, invalid(faults)
 }
 
 // listCursorVersion begins the cursors of lists, which differ from those of feeds.
@@ -95,7 +76,7 @@ func (l listing) next(more bool, key string) (cursor, link *string) {
 	if !more {
 		return nil, nil
 	}
-	text := newListCursor(l.tag(), key)
+	text := base64.RawURLEncoding.EncodeToString(append(l.tag(), key...))
 	return &text, nextPage(l.url, text)
 }
 
@@ -106,7 +87,8 @@ func nextPage(u *url.URL, cursor string) *string {
 	query.Del("offset")
 	query.Del("delivered_since")
 	query.Set("cursor", cursor)
-	return linkTo(u.EscapedPath(), query)
+	link := "<" + u.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
+	return &link
 }
 
 // lastKey returns the key of a list's last item, "" when there is none.
@@ -115,26 +97,6 @@ func lastKey[T any](list projections.List[T], key func(T) string) string {
 		return ""
 	}
 	return key(list.Items[len(list.Items)-1])
-}
-
-// hasMore reports whether a list goes on after a page of n items.
-func hasMore(p projections.Page, n int, total int64) bool { return p.Offset+int64(n) < total }
-
-// nextLink returns the Link header's value that leads to the page after p, nil when a page of
-// n items is the last one.
-func nextLink(path string, query url.Values, p projections.Page, n int, total int64) *string {
-	if !hasMore(p, n, total) {
-		return nil
-	}
-	query.Set("limit", strconv.Itoa(p.Limit))
-	query.Set("offset", strconv.FormatInt(p.Offset+int64(n), 10))
-	return linkTo(path, query)
-}
-
-// linkTo returns a Link header's value to the next page.
-func linkTo(path string, query url.Values) *string {
-	link := "<" + path + "?" + query.Encode() + `>; rel="next"`
-	return &link
 }
 
 // Paths of the API.

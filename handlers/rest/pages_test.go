@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,25 +25,37 @@ func TestListsGoOnWhereTheyWereLeft(t *testing.T) {
 	c, f := setup(t)
 	delivery := c.createDelivery(t, sampleDelivery)
 	one := "/api/v1/deliveries/" + delivery
+	c.call(t, http.StatusCreated, "POST", one+"/destinations", sampleDestination)
+	const organisations = "/api/v1/admin/organisations"
+	keys := organisations + "/" + c.call(t, http.StatusCreated, "POST", organisations, `{"name":"keys"}`).field(t, "id") + "/keys"
 	for i := range 7 {
+		c.call(t, http.StatusCreated, "POST", organisations, `{"name":"`+strconv.Itoa(i)+`"}`)
+		c.call(t, http.StatusCreated, "POST", keys, `{"name":"`+strconv.Itoa(i)+`","scopes":[]}`)
 		c.createDelivery(t, `{"name":"`+strconv.Itoa(i)+`","status":"paused","prospect_search_id":"s`+strconv.Itoa(i)+`"}`)
 		c.call(t, http.StatusCreated, "POST", one+"/destinations", `{"type":"api"}`)
 		c.qualify(t, delivery, company(strconv.Itoa(i)))
 	}
 	f.settled(t)
 	for list, want := range map[string]int{
-		"/api/v1/deliveries?limit=3":               8,
-		"/api/v1/deliveries?status=paused&limit=3": 7,
-		one + "/destinations?limit=3":              7,
-		"/api/v1/prospect-searches?limit=3":        8,
+		"/api/v1/deliveries?limit=3":                                              8,
+		"/api/v1/deliveries?status=paused&limit=3":                                7,
+		one + "/destinations?limit=3":                                             8,
+		one + "/events?limit=3":                                                   16,
+		one + "/events?limit=3&since=2020-01-15T00:00:00Z&type=company.qualified": 7,
+		one + "/dispatches?limit=3":                                               7,
+		one + "/dispatches?limit=3&until=2120-01-15T00:00:00Z&status=pending":     7,
+		organisations + "?limit=3":                                                9,
+		keys + "?limit=3":                                                         7,
+		"/api/v1/prospect-searches?limit=3":                                       8,
 		one + "/companies?limit=3&delivered_since=" + url.QueryEscape("2020-01-15T00:00:00+00:00"): 7,
 	} {
 		seen := map[any]bool{}
 		for path := list; path != ""; {
 			a := c.call(t, http.StatusOK, "GET", path, "")
 			for _, item := range a.items(t) {
-				require.False(t, seen[item["id"]], "none comes twice")
-				seen[item["id"]] = true
+				id := cmp.Or(item["id"], item["position"])
+				require.False(t, seen[id], "none comes twice")
+				seen[id] = true
 			}
 			more := a.json(t)["has_more"].(bool)
 			path = a.next()
@@ -81,7 +94,16 @@ func TestCursorIsOfItsListAlone(t *testing.T) {
 		c.call(t, http.StatusCreated, "POST", one+"/destinations", `{"type":"api"}`)
 	}
 	cursors := map[string]string{}
-	lists := []string{"/api/v1/deliveries?", "/api/v1/deliveries?status=active&", "/api/v1/prospect-searches?", one + "/destinations?"}
+	const organisations = "/api/v1/admin/organisations"
+	keys := organisations + "/" + c.call(t, http.StatusCreated, "POST", organisations, `{"name":"keys"}`).field(t, "id") + "/keys"
+	for range 2 {
+		c.call(t, http.StatusCreated, "POST", keys, `{"name":"a","scopes":[]}`)
+	}
+	f.settled(t)
+	lists := []string{
+		"/api/v1/deliveries?", "/api/v1/deliveries?status=active&", "/api/v1/prospect-searches?", one + "/destinations?",
+		one + "/events?", one + "/events?type=destination.added&", organisations + "?", keys + "?",
+	}
 	for _, list := range lists {
 		cursors[list] = c.call(t, http.StatusOK, "GET", list+"limit=1", "").field(t, "next_cursor")
 		require.NotEmpty(t, cursors[list])

@@ -19,27 +19,27 @@ func (s *Server) listSequence(ctx context.Context, r ListDispatchesRequestObject
 		Delivery: domain.DeliveryID(r.DeliveryID), Destination: domain.DestinationID(value(q.Destination)),
 		After: value(q.SequenceAfter), Until: value(q.SequenceUntil),
 	}
-	list := historyList{
-		path: deliveryPath(r.DeliveryID) + "/dispatches", name: "sequence " + r.DeliveryID, limit: value(q.Limit), offset: value(q.Offset),
-		query: historyQuery(nil, nil, "destination", string(in.Destination), "sequence_after", decimal(q.SequenceAfter), "sequence_until", decimal(q.SequenceUntil)),
+	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
+	faults, err := faultsIn(err)
+	if err != nil {
+		return nil, err
 	}
-	last, faults := list.after(q.Cursor)
 	if err := invalid(append(faults, sequenceFaults(q)...)); err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Views.Owned(ctx, organisation(ctx), in.Delivery); err != nil {
 		return nil, err
 	}
-	skip := list.offset
-	if last != "" {
-		seen, _ := strconv.ParseInt(last, 10, 64) // as it was written
+	skip := p.Offset
+	if p.After != "" {
+		seen, _ := strconv.ParseInt(p.After, 10, 64) // as it was written
 		skip = seen - in.After
 	}
-	found, err := s.cfg.Views.DispatchesIn(ctx, in, skip, list.limit)
+	found, err := s.cfg.Views.DispatchesIn(ctx, in, skip, p.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return showDispatches(list, found, func(d projections.Dispatch) string { return strconv.FormatInt(d.Sequence, 10) }), nil
+	return showDispatches(p, found, func(d projections.Dispatch) string { return strconv.FormatInt(d.Sequence, 10) }), nil
 }
 
 // sequenceFaults are what the bounds of a sequence need, and what does not go with them.
@@ -56,14 +56,6 @@ func sequenceFaults(q ListDispatchesParams) (faults []domain.Fault) {
 		}
 	}
 	return faults
-}
-
-// decimal writes a number, "" when there is none.
-func decimal(n *int64) string {
-	if n == nil {
-		return ""
-	}
-	return strconv.FormatInt(*n, 10)
 }
 
 // payload returns what a dispatch sends, nil when the caller may not read companies and prospects.

@@ -14,17 +14,18 @@ import (
 // Organisations returns a page of all organisations, oldest first.
 func (k *Keys) Organisations(ctx context.Context, p projections.Page) (projections.List[Organisation], error) {
 	const count = `SELECT count(*) FROM organisations`
-	const query = `SELECT id, name, created_at FROM organisations ORDER BY id LIMIT $1 OFFSET $2`
+	const query = `SELECT id, name, created_at FROM organisations WHERE id > $1 ORDER BY id LIMIT $2 OFFSET $3`
 	var list projections.List[Organisation]
 	if err := k.pool.QueryRow(ctx, count).Scan(&list.Total); err != nil {
 		return list, fmt.Errorf("count organisations: %w", err)
 	}
-	rows, _ := k.pool.Query(ctx, query, p.Limit, p.Offset) // CollectRows reports the error
+	rows, _ := k.pool.Query(ctx, query, p.After, p.Limit+1, p.Offset) // CollectRows reports the error
 	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[Organisation])
 	if err != nil {
 		return list, fmt.Errorf("list organisations: %w", err)
 	}
-	list.Items = items
+	list.More = len(items) > p.Limit
+	list.Items = items[:min(len(items), p.Limit)]
 	return list, nil
 }
 
@@ -48,16 +49,17 @@ func (k *Keys) List(ctx context.Context, org domain.OrganisationID) ([]Key, erro
 // Page returns a page of what List returns.
 func (k *Keys) Page(ctx context.Context, org domain.OrganisationID, p projections.Page) (projections.List[Key], error) {
 	const count = `SELECT count(*) FROM api_keys WHERE organisation_id = $1`
-	const query = `SELECT ` + columns + ` FROM api_keys WHERE organisation_id = $1 ORDER BY id LIMIT $2 OFFSET $3`
+	const query = `SELECT ` + columns + ` FROM api_keys WHERE organisation_id = $1 AND id > $2 ORDER BY id LIMIT $3 OFFSET $4`
 	var list projections.List[Key]
 	if err := k.pool.QueryRow(ctx, count, org).Scan(&list.Total); err != nil {
 		return list, fmt.Errorf("count keys of %s: %w", org, err)
 	}
-	rows, _ := k.pool.Query(ctx, query, org, p.Limit, p.Offset) // CollectRows reports the error
+	rows, _ := k.pool.Query(ctx, query, org, p.After, p.Limit+1, p.Offset) // CollectRows reports the error
 	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[Key])
 	if err != nil {
 		return list, fmt.Errorf("list keys of %s: %w", org, err)
 	}
-	list.Items = items
+	list.More = len(items) > p.Limit
+	list.Items = items[:min(len(items), p.Limit)]
 	return list, nil
 }
