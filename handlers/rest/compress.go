@@ -22,12 +22,12 @@ var zippers = sync.Pool{New: func() any {
 // compress lets larger answers to reading requests go out in gzip, to those who accept it.
 func (s *Server) compress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if c.Request().Method != http.MethodGet {
+		if !isRead(c.Request()) {
 			return next(c)
 		}
 		res := c.Response()
 		res.Header().Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
-		if !strings.Contains(c.Request().Header.Get(echo.HeaderAcceptEncoding), "gzip") {
+		if !acceptsGzip(c.Request().Header) {
 			return next(c)
 		}
 		w := &compressor{ResponseWriter: res.Writer}
@@ -38,6 +38,23 @@ func (s *Server) compress(next echo.HandlerFunc) echo.HandlerFunc {
 		}()
 		return next(c)
 	}
+}
+
+// acceptsGzip reports whether a request takes an answer in gzip (RFC 9110, section 12.5.3).
+func acceptsGzip(header http.Header) bool {
+	accepts := false
+	for coding := range strings.SplitSeq(strings.Join(header.Values(echo.HeaderAcceptEncoding), ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		_, q, weighted := strings.Cut(strings.ToLower(strings.ReplaceAll(weight, " ", "")), "q=")
+		refused := weighted && strings.Trim(q, "0.") == ""
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "gzip", "x-gzip":
+			return !refused
+		case "*":
+			accepts = !refused
+		}
+	}
+	return accepts
 }
 
 // A compressor decides at the first bytes of a body whether to compress it. What has an

@@ -25,10 +25,9 @@ func checkOrigins(origins []string) error {
 
 // cors lets pages of the configured origins call the API from browsers (WHATWG Fetch, CORS
 // protocol). Without credentials: the API knows its callers by the header Authorization, which a
-// page sets itself.
+// page sets itself. Answers to who is no page say that pages get others, lest a cache mix them up.
 func (s *Server) cors() echo.MiddlewareFunc {
-	return middleware.CORSWithConfig(middleware.CORSConfig{
-		Skipper:      func(c echo.Context) bool { return c.Request().Header.Get(echo.HeaderOrigin) == "" },
+	fromPages := middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins: s.cfg.Origins,
 		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowHeaders: []string{
@@ -41,4 +40,14 @@ func (s *Server) cors() echo.MiddlewareFunc {
 		},
 		MaxAge: preflightAge,
 	})
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		toPages := fromPages(next)
+		return func(c echo.Context) error {
+			if c.Request().Header.Get(echo.HeaderOrigin) != "" {
+				return toPages(c)
+			}
+			c.Response().Header().Add(echo.HeaderVary, echo.HeaderOrigin)
+			return next(c)
+		}
+	}
 }

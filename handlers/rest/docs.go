@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	"github.com/swaggest/swgui/v5/static"
@@ -60,7 +59,7 @@ func sendDocs(c echo.Context, name string) error {
 	header.Set("Cache-Control", "no-cache")
 	var content io.Reader = file
 	switch {
-	case zipped && strings.Contains(c.Request().Header.Get(echo.HeaderAcceptEncoding), "gzip"):
+	case zipped && acceptsGzip(c.Request().Header):
 		header.Set(echo.HeaderContentEncoding, "gzip")
 	case zipped:
 		if content, err = gzip.NewReader(file); err != nil {
