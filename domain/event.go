@@ -31,5 +31,9 @@ func Events() []Event {
 		DispatchFailed{},
 		DispatchCancelled{},
 		DispatchRetried{},
+		ReplayStarted{},
+		ReplayAdvanced{},
+		ReplayEnded{},
+		ReplayCancelled{},
 	}
 }

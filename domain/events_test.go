@@ -85,11 +85,12 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 		}
 		all[stream] = append(all[stream], event)
 	}
-	require.Len(t, all, 3)
+	require.Len(t, all, 4)
 
 	delivery := domain.Delivery{ID: dcf, Organisation: acme, Status: domain.Active}
 	handOver := domain.HandOver{ID: "del_1", Company: "comp_1"}
 	dispatch := domain.Dispatch{Attempts: 1, Status: domain.Retrying}
+	replay := domain.Replay{ID: "rpl_1", Delivery: dcf, Status: domain.ReplayRunning}
 	for stream, events := range all {
 		for _, event := range events {
 			if stream != "delivery" {
@@ -102,6 +103,9 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 			}
 			if stream != "dispatch" {
 				require.Equal(t, dispatch, dispatch.Evolve(event), event.EventType())
+			}
+			if stream != "replay" {
+				require.Equal(t, replay, replay.Evolve(event), event.EventType())
 			}
 		}
 	}

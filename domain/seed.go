@@ -47,6 +47,14 @@ func (s *Seed) DestinationID() DestinationID {
 	return DestinationID(s.id("dst_"))
 }
 
+// ReplayID returns the ID of the replay that the work starts.
+func (s *Seed) ReplayID() ReplayID {
+	if s == nil {
+		return NewReplayID()
+	}
+	return ReplayID(s.id("rpl_"))
+}
+
 // SearchID returns the ID of a prospect search, for a delivery that names none.
 func (s *Seed) SearchID() SearchID {
 	if s == nil {

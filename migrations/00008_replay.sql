@@ -14,7 +14,28 @@ COMMENT ON COLUMN dispatches.base     IS 'Attempts made before somebody last ask
 COMMENT ON COLUMN dispatches.replayed IS 'A job asked last.';
 COMMENT ON COLUMN dispatches.lane     IS '0: fresh, 1: to be retried, 2: replayed by a job.';
 
+-- Read model "replays": the jobs that replay dispatches.
+
+CREATE TABLE replays (
+    id          text        COLLATE "C" PRIMARY KEY,
+    delivery_id text        COLLATE "C" NOT NULL,
+    status      text        NOT NULL,
+    filter      json        NOT NULL,
+    count       bigint      NOT NULL,
+    replayed    bigint      NOT NULL DEFAULT 0,
+    version     bigint      NOT NULL,
+    started_at  timestamptz NOT NULL,
+    ended_at    timestamptz
+) WITH (fillfactor = 50);
+CREATE INDEX replays_of_delivery ON replays (delivery_id, id);
+CREATE INDEX replays_running ON replays (id) WHERE status = 'running';
+
+COMMENT ON COLUMN replays.count    IS 'Dispatches that were found when the job was started.';
+COMMENT ON COLUMN replays.replayed IS 'Dispatches that the job has had attempted again, by their own events.';
+
 -- +goose Down
+
+DROP TABLE replays;
 
 ALTER TABLE dispatches DROP COLUMN lane, DROP COLUMN replayed, DROP COLUMN base;
 ALTER TABLE dispatches

@@ -225,6 +225,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkDispatchLists(rt, b, l, head)
 		checkStats(rt, b, l, records)
 		checkSequences(rt, b, l)
+		checkReplays(rt, b, records)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

@@ -40,7 +40,7 @@ type Entry struct {
 
 // All returns every projection that the ledger keeps.
 func All() []Projection {
-	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Stats()}
+	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Stats()}
 }
 
 // ApplyRange enters the events at positions first to last with tx, which must also move the

@@ -181,7 +181,7 @@ func (b *bundle) reset(t require.TestingT) {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
 			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
-				stats, stats_targets;
+				replays, stats, stats_targets;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})
@@ -205,7 +205,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.configure, h.configure, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -347,4 +347,19 @@ func (h *history) retry(t *rapid.T, i int) {
 	try(t, h.bundle, domain.RetryDispatch{
 		Dispatch: id, Destination: targets[id], Delivery: d, Replay: rapid.SampledFrom([]domain.ReplayID{"", "rpl_1"}).Draw(t, "job"),
 	})
+}
+
+// replay moves one of two jobs on.
+func (h *history) replay(t *rapid.T, i int) {
+	id := rapid.SampledFrom([]domain.ReplayID{"rpl_1", "rpl_2"}).Draw(t, "job")
+	switch rapid.IntRange(0, 5).Draw(t, "step of the job") {
+	case 0, 1, 2:
+		try(t, h.bundle, domain.StartReplay{ID: id, Delivery: h.deliveries[i], Count: 3})
+	case 3:
+		try(t, h.bundle, domain.AdvanceReplay{ID: id, Place: domain.ReplayPlace{Position: rapid.Int64Range(1, 50).Draw(t, "place")}})
+	case 4:
+		try(t, h.bundle, domain.EndReplay{ID: id})
+	case 5:
+		try(t, h.bundle, domain.CancelReplay{ID: id, Delivery: h.deliveries[i].ID})
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
+	"github.com/openprospect/delivery-ledger/handlers/webhooks/replay"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -130,6 +131,13 @@ func (e *engine) run(ctx context.Context) error {
 	group.Go(func() error { return e.store.Listen(background, e.log) })
 	if router != nil {
 		group.Go(func() error { return router.Run(background) })
+	}
+	if slices.Contains(e.roles, roleAttempt) {
+		replays, err := replay.New(replay.Config{Pool: e.pool, Store: e.store, Log: e.log})
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return replays.Run(ctx) })
 	}
 	group.Go(func() error {
 		defer stopBackground()

@@ -132,10 +132,11 @@ func (c client) things(tb testing.TB) map[string]string {
 	require.Eventually(tb, func() bool {
 		return c.send(tb, http.MethodGet, "/api/v1/dispatches/"+dispatch, "").status == http.StatusOK
 	}, waitFor, tick)
+	replay := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/replay", `{}`).field(tb, "id")
 	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
-		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "asset": "start.js", "organisation_id": organisation, "key_id": key,
+		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "replay_id": replay, "asset": "start.js", "organisation_id": organisation, "key_id": key,
 	}
 }
 

@@ -31,6 +31,8 @@ var readModels = map[string][]projections.Projection{
 	"listDispatches":       {projections.Deliveries(), projections.Dispatches()},
 	"readDispatch":         {projections.Deliveries(), projections.Dispatches()},
 	"readStats":            {projections.Deliveries(), projections.Dispatches(), projections.Stats()},
+	"listReplays":          {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
+	"readReplay":           {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
 	"listOrganisations":    {},
 	"readOrganisation":     {},
 	"listKeys":             {},

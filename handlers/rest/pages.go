@@ -104,4 +104,5 @@ const basePath = "/api/v1"
 
 func deliveriesPath() string            { return basePath + "/deliveries" }
 func deliveryPath(id string) string     { return deliveriesPath() + "/" + url.PathEscape(id) }
+func replaysPath(id string) string      { return deliveryPath(id) + "/replays" }
 func destinationsPath(id string) string { return deliveryPath(id) + "/destinations" }
