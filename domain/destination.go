@@ -47,6 +47,7 @@ type Destination struct {
 	ClientID       string            `json:"client_id,omitempty"`
 	Scope          string            `json:"scope,omitempty"`
 	SigningSecret  SecretID          `json:"signing_secret,omitempty"`
+	PublicKey      string            `json:"signing_public_key,omitempty"`    // of SigningSecret; empty: that is no key pair
 	FormerSecret   SecretID          `json:"former_signing_secret,omitempty"` // signs too, until FormerEnds
 	FormerEnds     *time.Time        `json:"former_signing_ends,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"` // sent along; not secret

@@ -14,6 +14,7 @@ type SigningSecretRotated struct {
 	Delivery      DeliveryID    `json:"delivery"`
 	Destination   DestinationID `json:"destination"`
 	SigningSecret SecretID      `json:"signing_secret"`
+	PublicKey     string        `json:"signing_public_key,omitempty"`    // of SigningSecret; absent: that is no key pair
 	FormerSecret  SecretID      `json:"former_signing_secret,omitempty"` // absent: it signs no more
 	FormerEnds    *time.Time    `json:"former_signing_ends,omitempty"`
 }

@@ -15,6 +15,7 @@ type RotateSigningSecret struct {
 	Organisation OrganisationID
 	Destination  DestinationID
 	Secret       SecretID // the new one
+	PublicKey    string   // of Secret; empty: that is no key pair
 	Overlap      time.Duration
 }
 
@@ -39,7 +40,7 @@ func (c RotateSigningSecret) Decide(d Delivery, now time.Time) ([]Event, error) 
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	rotated := SigningSecretRotated{Delivery: c.Delivery, Destination: c.Destination, SigningSecret: c.Secret}
+	rotated := SigningSecretRotated{Delivery: c.Delivery, Destination: c.Destination, SigningSecret: c.Secret, PublicKey: c.PublicKey}
 	if c.Overlap > 0 && dst.SigningSecret != "" {
 		ends := now.Add(c.Overlap).UTC().Truncate(time.Microsecond)
 		rotated.FormerSecret, rotated.FormerEnds = dst.SigningSecret, &ends
@@ -54,6 +55,7 @@ func errNotPushed(id DestinationID) error {
 
 // rotate returns d after e.
 func (d Destination) rotate(e SigningSecretRotated) Destination {
-	d.SigningSecret, d.FormerSecret, d.FormerEnds = e.SigningSecret, e.FormerSecret, e.FormerEnds
+	d.SigningSecret, d.PublicKey = e.SigningSecret, e.PublicKey
+	d.FormerSecret, d.FormerEnds = e.FormerSecret, e.FormerEnds
 	return d
 }

@@ -25,6 +25,14 @@ func TestRotateSigningSecret(t *testing.T) {
 		require.Equal(t, []domain.SecretID{"sec_3", "sec_2"}, []domain.SecretID{d.SigningSecret, d.FormerSecret})
 		require.Equal(t, ends, *d.FormerEnds)
 	})
+	t.Run("a key pair's public key is known while its private key is the one that signs", func(t *testing.T) {
+		t.Parallel()
+		pair, then := rotate, rotated
+		pair.PublicKey, then.PublicKey = "whpk_1", "whpk_1"
+		When(t, Given(created, added), pair).Then(then)
+		require.Equal(t, "whpk_1", Fold[domain.Delivery](t, Given(created, added, then)).Destinations[hook.ID].PublicKey)
+		require.Empty(t, Fold[domain.Delivery](t, Given(created, added, then, rotated)).Destinations[hook.ID].PublicKey)
+	})
 	t.Run("without an overlap it signs no more", func(t *testing.T) {
 		t.Parallel()
 		rotate := rotate

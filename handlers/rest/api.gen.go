@@ -348,6 +348,24 @@ func (e Scope) Valid() bool {
 	}
 }
 
+// Defines values for SignatureScheme.
+const (
+	V1  SignatureScheme = "v1"
+	V1A SignatureScheme = "v1a"
+)
+
+// Valid indicates whether the value is a known member of the SignatureScheme enum.
+func (e SignatureScheme) Valid() bool {
+	switch e {
+	case V1:
+		return true
+	case V1A:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StatsBucket.
 const (
 	StatsBucketDay  StatsBucket = "day"
@@ -477,6 +495,12 @@ type CreatedDestination struct {
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
+
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
+	// SigningPublicKey Of `signature` v1a: `whpk_` and the base64 of the ed25519 public key.
+	SigningPublicKey *string `json:"signing_public_key,omitempty"`
 
 	// SigningSecret When it was made for you: shown this once.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -654,6 +678,12 @@ type Destination struct {
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
+
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
+	// SigningPublicKey Of `signature` v1a: `whpk_` and the base64 of the ed25519 public key.
+	SigningPublicKey *string `json:"signing_public_key,omitempty"`
 
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
@@ -1022,6 +1052,9 @@ type NewDestination struct {
 	// Scope Of auth_type oauth2, which can do without: with spaces between.
 	Scope *string `json:"scope,omitempty"`
 
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
 
@@ -1281,9 +1314,15 @@ type SecretRotation struct {
 	// OverlapSeconds For how long the former secret signs too.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
 }
+
+// SignatureScheme How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+type SignatureScheme string
 
 // StatBucket defines model for StatBucket.
 type StatBucket struct {
@@ -1951,7 +1990,7 @@ type CompanyQualifiedParams struct {
 	// WebhookTimestamp Of this attempt, in seconds since 1970.
 	WebhookTimestamp int `json:"webhook-timestamp"`
 
-	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in base64. While a secret is being replaced there are two, with a space between.
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
 	WebhookSignature string `json:"webhook-signature"`
 
 	// LedgerAttempt Counts the attempts, from 1.

@@ -105,11 +105,10 @@ func (s *Server) createDestination(seed *domain.Seed, org domain.OrganisationID,
 	if secret := authSecrets(wanted)[dst.AuthType]; secret != nil {
 		dst.AuthSecret = add.secrets.add(*secret)
 	}
-	if b.SigningSecret != nil {
-		dst.SigningSecret = add.secrets.add(*b.SigningSecret)
-	} else if dst.Type == domain.Webhook {
-		add.made = newSigningSecret(seed)
-		dst.SigningSecret = add.secrets.add(add.made)
+	if b.SigningSecret != nil || dst.Type == domain.Webhook {
+		signer := signerOf(seed, b.SigningSecret, value(b.Signature))
+		add.made, dst.PublicKey = signer.shown, signer.public
+		dst.SigningSecret = add.secrets.add(signer.text)
 	}
 	add.cmd = domain.AddDestination{Delivery: delivery, Organisation: org, Destination: dst}
 
@@ -118,6 +117,7 @@ func (s *Server) createDestination(seed *domain.Seed, org domain.OrganisationID,
 	if err != nil {
 		return add, err
 	}
+	faults = append(faults, schemeFaults(dst.Type, b.Signature, b.SigningSecret)...)
 	return add, invalid(merge(faults, s.settingFaults(dst, wanted)))
 }
 
@@ -252,7 +252,7 @@ func change(d domain.Destination, b DestinationChange, auth map[domain.AuthType]
 		d.AuthSecret = secret
 	}
 	if signing != "" {
-		d.SigningSecret = signing
+		d.SigningSecret, d.PublicKey = signing, ""
 	}
 	return d
 }
@@ -325,6 +325,7 @@ func showDestination(d projections.Destination) Destination {
 		ID: string(d.ID), DeliveryID: string(d.Delivery), Type: DestinationType(d.Type), URL: optional(d.URL), Name: optional(d.Name),
 		AuthType: optional(AuthType(d.AuthType)), Username: optional(d.Username), HeaderName: optional(d.HeaderName),
 		TokenURL: optional(d.TokenURL), ClientID: optional(d.ClientID), Scope: optional(d.Scope),
+		Signature: optional(schemeOf(d.Destination)), SigningPublicKey: optional(d.PublicKey),
 		TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight), RateLimitPerSecond: optional(d.RateLimit),
 		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason), FormerSecretSignsUntil: d.FormerEnds,
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
@@ -356,5 +357,6 @@ func showSecretOnce(d projections.Destination, made string) CreatedDestination {
 		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule,
 		Status: shown.Status, DisabledReason: shown.DisabledReason, FormerSecretSignsUntil: shown.FormerSecretSignsUntil,
 		CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt, SigningSecret: optional(made),
+		Signature: shown.Signature, SigningPublicKey: shown.SigningPublicKey,
 	}
 }

@@ -347,6 +347,24 @@ func (e Scope) Valid() bool {
 	}
 }
 
+// Defines values for SignatureScheme.
+const (
+	V1  SignatureScheme = "v1"
+	V1A SignatureScheme = "v1a"
+)
+
+// Valid indicates whether the value is a known member of the SignatureScheme enum.
+func (e SignatureScheme) Valid() bool {
+	switch e {
+	case V1:
+		return true
+	case V1A:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StatsBucket.
 const (
 	StatsBucketDay  StatsBucket = "day"
@@ -476,6 +494,12 @@ type CreatedDestination struct {
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
+
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
+	// SigningPublicKey Of `signature` v1a: `whpk_` and the base64 of the ed25519 public key.
+	SigningPublicKey *string `json:"signing_public_key,omitempty"`
 
 	// SigningSecret When it was made for you: shown this once.
 	SigningSecret *string `json:"signing_secret,omitempty"`
@@ -653,6 +677,12 @@ type Destination struct {
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
+
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
+	// SigningPublicKey Of `signature` v1a: `whpk_` and the base64 of the ed25519 public key.
+	SigningPublicKey *string `json:"signing_public_key,omitempty"`
 
 	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
 	Status         DestinationStatus `json:"status"`
@@ -1021,6 +1051,9 @@ type NewDestination struct {
 	// Scope Of auth_type oauth2, which can do without: with spaces between.
 	Scope *string `json:"scope,omitempty"`
 
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
 
@@ -1280,9 +1313,15 @@ type SecretRotation struct {
 	// OverlapSeconds For how long the former secret signs too.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 
+	// Signature How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+	Signature *SignatureScheme `json:"signature,omitempty"`
+
 	// SigningSecret `whsec_` and the base64 of 24 to 64 bytes. Default: a fresh one.
 	SigningSecret *string `json:"signing_secret,omitempty"`
 }
+
+// SignatureScheme How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
+type SignatureScheme string
 
 // StatBucket defines model for StatBucket.
 type StatBucket struct {
@@ -1950,7 +1989,7 @@ type CompanyQualifiedParams struct {
 	// WebhookTimestamp Of this attempt, in seconds since 1970.
 	WebhookTimestamp int `json:"webhook-timestamp"`
 
-	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in base64. While a secret is being replaced there are two, with a space between.
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
 	WebhookSignature string `json:"webhook-signature"`
 
 	// LedgerAttempt Counts the attempts, from 1.
@@ -2617,7 +2656,7 @@ type ClientInterface interface {
 
 	// CreateDestinationWithBody Adds a destination to a delivery
 	//
-	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2626,7 +2665,7 @@ type ClientInterface interface {
 
 	// CreateDestination Adds a destination to a delivery
 	//
-	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2674,7 +2713,7 @@ type ClientInterface interface {
 
 	// RotateSecretWithBody Gives a destination another signing secret
 	//
-	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2683,7 +2722,7 @@ type ClientInterface interface {
 
 	// RotateSecret Gives a destination another signing secret
 	//
-	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3178,7 +3217,7 @@ func (c *Client) ListDestinations(ctx context.Context, deliveryID DeliveryID, pa
 
 // CreateDestinationWithBody Adds a destination to a delivery
 //
-// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3197,7 +3236,7 @@ func (c *Client) CreateDestinationWithBody(ctx context.Context, deliveryID Deliv
 
 // CreateDestination Adds a destination to a delivery
 //
-// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3305,7 +3344,7 @@ func (c *Client) EnableDestination(ctx context.Context, deliveryID DeliveryID, d
 
 // RotateSecretWithBody Gives a destination another signing secret
 //
-// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3324,7 +3363,7 @@ func (c *Client) RotateSecretWithBody(ctx context.Context, deliveryID DeliveryID
 
 // RotateSecret Gives a destination another signing secret
 //
-// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6728,7 +6767,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateDestinationWithBodyWithResponse Adds a destination to a delivery
 	//
-	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6737,7 +6776,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateDestinationWithResponse Adds a destination to a delivery
 	//
-	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+	// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6791,7 +6830,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateSecretWithBodyWithResponse Gives a destination another signing secret
 	//
-	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6800,7 +6839,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateSecretWithResponse Gives a destination another signing secret
 	//
-	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+	// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -14648,7 +14687,7 @@ func (c *ClientWithResponses) ListDestinationsWithResponse(ctx context.Context, 
 
 // CreateDestinationWithBodyWithResponse Adds a destination to a delivery
 //
-// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14663,7 +14702,7 @@ func (c *ClientWithResponses) CreateDestinationWithBodyWithResponse(ctx context.
 
 // CreateDestinationWithResponse Adds a destination to a delivery
 //
-// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made; it is in this answer and never shown again.
+// It gets the companies that qualify from now on. For a webhook without a `signing_secret` one is made (or, by `signature` v1a, a key pair); it is in this answer and never shown again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14753,7 +14792,7 @@ func (c *ClientWithResponses) EnableDestinationWithResponse(ctx context.Context,
 
 // RotateSecretWithBodyWithResponse Gives a destination another signing secret
 //
-// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14768,7 +14807,7 @@ func (c *ClientWithResponses) RotateSecretWithBodyWithResponse(ctx context.Conte
 
 // RotateSecretWithResponse Gives a destination another signing secret
 //
-// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. The body may be left out.
+// During the overlap `webhook-signature` has the signatures of both secrets, the new one's first; after it, the new one's alone. Another rotation within the overlap ends the oldest secret at once. Without a `signing_secret` one is made; it is in this answer and never shown again. Of `signature` v1a only the public key is shown. The body may be left out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
