@@ -17,6 +17,7 @@ type claim struct {
 	Dispatch     domain.DispatchID     `db:"id"`
 	Destination  domain.DestinationID  `db:"destination_id"`
 	Organisation domain.OrganisationID `db:"organisation_id"`
+	More         bool                  `db:"more"`           // the destination may have more that is due
 	Suspect      bool                  `db:"suspect"`        // the destination has not answered well of late
 	Config       int64                 `db:"config_version"` // of the destination
 	Sequence     int64                 `db:"sequence"`
@@ -73,18 +74,18 @@ const (
 	burstsPerSecond = 4
 )
 
-// claim leases dispatches that are due. When it fails it returns those that it leased all the same. under tells what this
-// process has under way, and how many workers it has left; what other processes have is counted by their
-// leases, but for leases of attempts whose outcome the read model shows.
+// claim leases dispatches that are due, among the destinations where it is told to look. When it
+// fails it returns those that it leased all the same. under tells what this process has under way,
+// and how many workers it has left; what other processes have is counted by their leases, but for
+// leases of attempts whose outcome the read model shows.
 //
-// Destinations with something owed are found by skipping through the index, one look-up
-// each. Each offers its fresh dispatches and its retries, in order of their due times, as far as
+// Each destination offers its fresh dispatches and its retries, in order of their due times, as far as
 // there is room for them: in its share, which grows with the attempts that succeeded, in its rate limit,
 // and among the workers that are free, which all that have something to offer could fill alike. They are
 // then taken in turn, destination by destination within an organisation, and organisation by
-// organisation; a retry counts as much as four fresh ones, and one that a job replays as sixteen. An organisation gets no more workers than
-// remain free, so that however much it has under way, there are some for the next; and so do all
-// destinations together that failed last, or never succeeded.
+// organisation; a retry counts as much as four fresh ones, and one that a job replays as sixteen.
+// An organisation gets no more workers than remain free, so that however much it has under way, there
+// are some for the next; and so do all destinations together that failed last, or never succeeded.
 //
 // A destination whose breaker is open (see [domain.BreakerOpens]) offers one dispatch, when it may be
 // probed: one to be retried, if there is one, so that retries come to an end.
@@ -94,7 +95,7 @@ const (
 // those lost are of attempts whose outcome was not recorded either. The statement is planned once for a
 // connection, as a walk of the one index there is for each step: planning it takes four times as long as
 // executing it does.
-func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
+func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, error) {
 	const (
 		begin  = `BEGIN`
 		relax  = `SET LOCAL synchronous_commit = off`
@@ -103,17 +104,6 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 		lock   = `SELECT pg_advisory_xact_lock($1)`
 		commit = `COMMIT`
 		query  = `
-		WITH RECURSIVE owing AS (
-			(SELECT destination_id FROM dispatches WHERE due IS NOT NULL ORDER BY destination_id LIMIT 1)
-			UNION ALL
-			SELECT (
-				SELECT d.destination_id FROM dispatches d
-				WHERE d.due IS NOT NULL AND d.destination_id > o.destination_id
-				ORDER BY d.destination_id LIMIT 1
-			)
-			FROM owing o
-			WHERE o.destination_id IS NOT NULL
-		),
 		room AS MATERIALIZED (
 			SELECT t.destination_id, v.organisation_id, t.version AS config_version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout, r.tokens,
@@ -159,7 +149,8 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			SELECT *
 			FROM (
 				SELECT d.*, p.organisation_id, p.config_version, p.timeout, p.suspect, p.portion,
-					row_number() OVER (PARTITION BY p.destination_id ORDER BY p.probing AND d.lane = 1 DESC, d.turn) AS place
+					row_number() OVER (PARTITION BY p.destination_id ORDER BY p.probing AND d.lane = 1 DESC, d.turn) AS place,
+					count(*) OVER (PARTITION BY p.destination_id) >= p.portion AS more
 				FROM portions p
 				CROSS JOIN (VALUES (0, 1), (1, 4), (2, 16)) AS l(lane, weight)
 				CROSS JOIN LATERAL (
@@ -210,7 +201,7 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, suspect, config_version, sequence, attempts, base, version, position
+		SELECT id, destination_id, organisation_id, more, suspect, config_version, sequence, attempts, base, version, position
 		FROM chosen
 		ORDER BY organisation_turn`
 	)
@@ -218,15 +209,18 @@ func (l *leases) claim(ctx context.Context, under load) ([]claim, error) {
 	defer cancel()
 	destinations, requests := columns(under.destinations)
 	organisations, workers := columns(under.organisations)
+	places, args := among.query()
+	args = append([]any{
+		under.free, l.share, l.worker, destinations, requests, leaseMargin.Seconds(), organisations, workers,
+		burstsPerSecond, claimMost, under.suspects, startInFlight, portionLeast,
+	}, args...)
 	var claims []claim
 	var q pgx.Batch
 	for _, statement := range []string{begin, relax, once, walk} {
 		q.Queue(statement)
 	}
 	q.Queue(lock, claimLock)
-	q.Queue(query, under.free, l.share, l.worker, destinations, requests, leaseMargin.Seconds(),
-		organisations, workers, burstsPerSecond, claimMost,
-		under.suspects, startInFlight, portionLeast).Query(func(rows pgx.Rows) (err error) {
+	q.Queue(places+query, args...).Query(func(rows pgx.Rows) (err error) {
 		claims, err = pgx.CollectRows(rows, pgx.RowToStructByName[claim])
 		return err
 	})

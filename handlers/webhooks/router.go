@@ -89,7 +89,7 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (*Attempts, er
 		cfg: cfg, log: cfg.Log, metrics: metrics, stop: stop, stopped: stopped,
 		leases: leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
 		shown:  cfg.Store.Mark("dispatches"),
-		load:   newLoad(cfg.Workers), held: map[attemptKey]bool{}, freed: make(chan struct{}, 1),
+		load:   newLoad(cfg.Workers), search: newSearch(cfg.Poll), held: map[attemptKey]bool{}, freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
 		cfg: cfg, queue: queue, metrics: metrics, log: cfg.Log,

@@ -28,12 +28,13 @@ type subscriber struct {
 	running sync.WaitGroup // the goroutine that claims
 	pending sync.WaitGroup // messages handed out
 
-	mu    sync.Mutex
-	fault error // why the last claim failed; nil: it did not
-	load  load
-	held  map[attemptKey]bool // leased: under way, or not shown by the read model yet
-	done  []settled
-	freed chan struct{} // signals that a worker became free
+	mu     sync.Mutex
+	fault  error // why the last claim failed; nil: it did not
+	load   load
+	search search
+	held   map[attemptKey]bool // leased: under way, or not shown by the read model yet
+	done   []settled
+	freed  chan struct{} // signals that a worker became free
 }
 
 // settled is a claim whose outcome is in the log at a position.
@@ -97,8 +98,8 @@ func (s *subscriber) drain() {
 func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 	var released, swept, looked time.Time
 	for ctx.Err() == nil {
-		_, shown := s.shown.Next()
-		claimed, err := s.next(ctx, out)
+		position, shown := s.shown.Next()
+		claimed, err := s.next(ctx, position, out)
 		now := s.cfg.Now()
 		if err == nil && now.Sub(released) > releaseEvery {
 			released = now
@@ -158,27 +159,41 @@ func pause(ctx context.Context, d time.Duration, shown, freed <-chan struct{}) {
 	}
 }
 
-// next claims what is due and workers are free for, and hands it out.
-func (s *subscriber) next(ctx context.Context, out chan<- *message.Message) (int, error) {
+// next claims what is due and workers are free for, and hands it out. shown is the position up to
+// which the read model has come.
+func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out chan<- *message.Message) (int, error) {
+	began := s.cfg.Now()
 	s.mu.Lock()
-	under := s.load.clone()
-	s.mu.Unlock()
-	if under.free == 0 {
+	if s.load.free == 0 {
+		s.mu.Unlock()
 		return 0, nil
 	}
-	began := s.cfg.Now()
-	claims, err := s.leases.claim(ctx, under)
+	under := s.load.clone()
+	among, ok := s.search.begin(began, shown)
+	s.mu.Unlock()
+	if !ok {
+		return 0, nil
+	}
+	claims, err := s.leases.claim(ctx, under, among)
 	for i := range claims {
 		claims[i].leased = began
 	}
+	ended := s.cfg.Now()
 	claims = s.take(claims)
+	s.mu.Lock()
+	if err != nil {
+		s.search.fail()
+	} else {
+		s.search.end(ended, ended.Sub(began), among, claims)
+	}
+	s.mu.Unlock()
 	if err != nil {
 		for _, c := range claims {
 			s.giveBack(c)
 		}
 		return 0, err
 	}
-	s.metrics.claim(s.cfg.Now().Sub(began))
+	s.metrics.claim(ended.Sub(began))
 	for _, c := range claims {
 		s.hand(ctx, c, out)
 	}
@@ -236,6 +251,7 @@ func (s *subscriber) hand(ctx context.Context, c claim, out chan<- *message.Mess
 func (s *subscriber) answered(c claim) {
 	s.mu.Lock()
 	s.load.answered(c)
+	s.search.answered(c.Destination)
 	s.mu.Unlock()
 	s.signal()
 }
