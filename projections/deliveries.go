@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,12 +15,12 @@ import (
 )
 
 // Deliveries keeps what customers configured: a row for each delivery that was not deleted,
-// and for each destination of one.
+// and for each destination of one; and what lists of them tell in total.
 func Deliveries() Projection {
 	return Projection{
 		Name:    "deliveries",
 		Version: 1,
-		Tables:  []string{"deliveries", "destinations"},
+		Tables:  []string{"deliveries", "destinations", "delivery_totals", "searches"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
 			domain.DeliveryDeleted{}, domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{},
 			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}),
@@ -40,7 +41,7 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 		update = `
 			UPDATE deliveries SET name = $2, schedule = $3, timezone = $4, prospect_search_id = $5, version = $6, updated_at = $7 WHERE id = $1`
 		status       = `UPDATE deliveries SET status = $2, version = $3, updated_at = $4 WHERE id = $1`
-		touch        = `UPDATE deliveries SET version = $2, updated_at = $3 WHERE id = $1`
+		touch        = `UPDATE deliveries SET version = $2, updated_at = $3, destinations = destinations + $4 WHERE id = $1`
 		remove       = `DELETE FROM deliveries WHERE id = $1`
 		clear        = `DELETE FROM destinations WHERE delivery_id = $1`
 		addTarget    = `INSERT INTO destinations (id, delivery_id, config, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)`
@@ -53,33 +54,41 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 	switch e := entry.Event.(type) {
 	case domain.DeliveryCreated:
 		batch.Queue(create, e.Delivery, e.Organisation, e.Name, e.Status, e.Schedule, e.Timezone, e.Search, version, at)
+		batch.Queue(joinTotals, e.Delivery)
 	case domain.DeliveryUpdated:
+		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(update, e.Delivery, e.Name, e.Schedule, e.Timezone, e.Search, version, at)
+		batch.Queue(joinTotals, e.Delivery)
 	case domain.DeliveryPaused:
+		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(status, e.Delivery, domain.Paused, version, at)
+		batch.Queue(joinTotals, e.Delivery)
 	case domain.DeliveryResumed:
+		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(status, e.Delivery, domain.Active, version, at)
+		batch.Queue(joinTotals, e.Delivery)
 	case domain.DeliveryDeleted:
+		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(clear, e.Delivery)
 		batch.Queue(remove, e.Delivery)
 	case domain.DestinationAdded:
 		batch.Queue(addTarget, e.Destination.ID, e.Delivery, e.Destination, version, at)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, 1)
 	case domain.DestinationChanged:
 		batch.Queue(changeTarget, e.Destination.ID, e.Destination, version, at)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, 0)
 	case domain.DestinationRemoved:
 		batch.Queue(removeTarget, e.Destination)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, -1)
 	case domain.DestinationDisabled:
 		batch.Queue(stopTarget, e.Destination, e.Reason, version, at)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, 0)
 	case domain.DestinationEnabled:
 		batch.Queue(stopTarget, e.Destination, "", version, at)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, 0)
 	case domain.SigningSecretRotated:
 		batch.Queue(rotateTarget, e.Destination, signingOf(e), version, at)
-		batch.Queue(touch, e.Delivery, version, at)
+		batch.Queue(touch, e.Delivery, version, at, 0)
 	}
 }
 
@@ -105,14 +114,6 @@ type Destination struct {
 	UpdatedAt time.Time
 }
 
-// A Search is a prospect search that deliveries are bound to.
-type Search struct {
-	ID     domain.SearchID       `db:"id"`
-	Name   string                `db:"name"`   // of the oldest delivery bound to it
-	Status domain.DeliveryStatus `db:"status"` // active while one of them is
-	Oldest domain.DeliveryID     `db:"oldest"` // of them, by which searches are listed
-}
-
 const deliveryColumns = `id, name, status, schedule, timezone, prospect_search_id, version, created_at, updated_at`
 
 // Delivery returns org's delivery named id, or a NotFound error.
@@ -133,34 +134,27 @@ func (v *Views) Delivery(ctx context.Context, org domain.OrganisationID, id doma
 // those that have it.
 func (v *Views) Deliveries(ctx context.Context, org domain.OrganisationID, status domain.DeliveryStatus, page Page) (List[Delivery], error) {
 	const (
-		count = `SELECT count(*) FROM deliveries WHERE organisation_id = $1 AND ($2 = '' OR status = $2)`
+		total = `SELECT coalesce((SELECT active + paused FROM delivery_totals WHERE organisation_id = $1), 0)`
 		query = `
 			SELECT ` + deliveryColumns + `
 			FROM deliveries
-			WHERE organisation_id = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR id < $3)
+			WHERE organisation_id = $1 AND id < $2
+			ORDER BY id DESC
+			LIMIT $3 OFFSET $4`
+		totalOf = `
+			SELECT coalesce((SELECT CASE $2 WHEN 'active' THEN active ELSE paused END FROM delivery_totals WHERE organisation_id = $1), 0)`
+		queryOf = `
+			SELECT ` + deliveryColumns + `
+			FROM deliveries
+			WHERE organisation_id = $1 AND status = $2 AND id < $3
 			ORDER BY id DESC
 			LIMIT $4 OFFSET $5`
 	)
-	return listOf(ctx, v, "deliveries", count, query, pgx.RowToStructByName[Delivery], page, org, status)
-}
-
-// Searches returns a page of the prospect searches that org's deliveries are bound to, in
-// the order in which they first were.
-func (v *Views) Searches(ctx context.Context, org domain.OrganisationID, page Page) (List[Search], error) {
-	const (
-		count = `SELECT count(DISTINCT prospect_search_id) FROM deliveries WHERE organisation_id = $1`
-		query = `
-			SELECT prospect_search_id AS id, (array_agg(name ORDER BY id))[1] AS name,
-				CASE WHEN bool_or(status = 'active') THEN 'active' ELSE 'paused' END AS status,
-				min(id) AS oldest
-			FROM deliveries
-			WHERE organisation_id = $1
-			GROUP BY prospect_search_id
-			HAVING $2 = '' OR min(id) > $2
-			ORDER BY min(id)
-			LIMIT $3 OFFSET $4`
-	)
-	return listOf(ctx, v, "prospect searches", count, query, pgx.RowToStructByName[Search], page, org)
+	page.After = cmp.Or(page.After, pastAll)
+	if status == "" {
+		return listOf(ctx, v, "deliveries", total, query, pgx.RowToStructByName[Delivery], page, org)
+	}
+	return listOf(ctx, v, "deliveries", totalOf, queryOf, pgx.RowToStructByName[Delivery], page, org, status)
 }
 
 // DeliveriesOf returns org's deliveries that id names: the delivery of that ID, or all that
@@ -196,10 +190,10 @@ func scanDestination(row pgx.CollectableRow) (d Destination, err error) {
 // Destinations returns a page of a delivery's destinations, oldest first.
 func (v *Views) Destinations(ctx context.Context, delivery domain.DeliveryID, page Page) (List[Destination], error) {
 	const (
-		count = `SELECT count(*) FROM destinations WHERE delivery_id = $1`
-		query = `SELECT ` + destinationColumns + ` FROM destinations WHERE delivery_id = $1 AND ($2 = '' OR id > $2) ORDER BY id LIMIT $3 OFFSET $4`
+		total = `SELECT coalesce((SELECT destinations FROM deliveries WHERE id = $1), 0)`
+		query = `SELECT ` + destinationColumns + ` FROM destinations WHERE delivery_id = $1 AND id > $2 ORDER BY id LIMIT $3 OFFSET $4`
 	)
-	return listOf(ctx, v, "destinations", count, query, scanDestination, page, delivery)
+	return listOf(ctx, v, "destinations", total, query, scanDestination, page, delivery)
 }
 
 // Destination returns a delivery's destination named id, or a NotFound error.

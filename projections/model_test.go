@@ -334,7 +334,6 @@ func checkNumberAt(t *rapid.T, b *bundle, feed projections.Feed, items []project
 // checkDeliveries holds the views of what customers configured against the ledger.
 func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 	ctx := context.Background()
-	there := map[domain.OrganisationID]int64{}
 	for id, want := range l.deliveries {
 		got, err := b.views.Delivery(ctx, want.Organisation, id)
 		if want.Deleted {
@@ -342,7 +341,6 @@ func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 			continue
 		}
 		require.NoError(t, err)
-		there[want.Organisation]++
 		require.Equal(t, want.Name, got.Name)
 		require.Equal(t, want.Status, got.Status)
 		require.Equal(t, want.Schedule, got.Schedule)
@@ -367,9 +365,64 @@ func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 		}
 	}
 	for _, o := range []domain.OrganisationID{org, other} {
-		list, err := b.views.Deliveries(ctx, o, "", projections.Page{Limit: 1000})
-		require.NoError(t, err)
-		require.Equal(t, there[o], list.Total)
-		require.Len(t, list.Items, int(list.Total))
+		checkDeliveryLists(t, b, l, o)
 	}
+}
+
+// checkDeliveryLists holds the lists of an organisation's deliveries and searches, whole and page by
+// page, against the ledger.
+func checkDeliveryLists(t require.TestingT, b *bundle, l *ledger, o domain.OrganisationID) {
+	ctx := context.Background()
+	for _, status := range []domain.DeliveryStatus{"", domain.Active, domain.Paused} {
+		var want, got []domain.DeliveryID
+		for id, d := range l.deliveries {
+			if d.Organisation == o && !d.Deleted && (status == "" || d.Status == status) {
+				want = append(want, id)
+			}
+		}
+		slices.Sort(want)
+		slices.Reverse(want)
+		for next := (projections.Page{Limit: 2}); ; next.After = string(got[len(got)-1]) {
+			page, err := b.views.Deliveries(ctx, o, status, next)
+			require.NoError(t, err)
+			require.EqualValues(t, len(want), page.Total, "deliveries, %s", status)
+			for _, d := range page.Items {
+				got = append(got, d.ID)
+			}
+			if !page.More {
+				break
+			}
+		}
+		require.Equal(t, want, got, "deliveries, %s", status)
+	}
+
+	var ids []domain.DeliveryID
+	for id, d := range l.deliveries {
+		if d.Organisation == o && !d.Deleted {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	var want, got []projections.Search
+	for _, id := range ids {
+		d := l.deliveries[id]
+		i := slices.IndexFunc(want, func(s projections.Search) bool { return s.ID == d.Search })
+		if i < 0 {
+			i = len(want)
+			want = append(want, projections.Search{ID: d.Search, Name: d.Name, Status: d.Status, Oldest: id})
+		}
+		if d.Status == domain.Active {
+			want[i].Status = domain.Active
+		}
+	}
+	for next := (projections.Page{Limit: 1}); ; next.After = string(got[len(got)-1].Oldest) {
+		page, err := b.views.Searches(ctx, o, next)
+		require.NoError(t, err)
+		require.EqualValues(t, len(want), page.Total, "searches")
+		got = append(got, page.Items...)
+		if !page.More {
+			break
+		}
+	}
+	require.Equal(t, want, got, "searches")
 }

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,10 +118,11 @@ func (v *Views) Replays(ctx context.Context, delivery domain.DeliveryID, page Pa
 		query = `
 			SELECT ` + replayColumns + `
 			FROM replays
-			WHERE delivery_id = $1 AND ($2 = '' OR id < $2)
+			WHERE delivery_id = $1 AND id < $2
 			ORDER BY id DESC
 			LIMIT $3 OFFSET $4`
 	)
+	page.After = cmp.Or(page.After, pastAll)
 	return listOf(ctx, v, "replays", count, query, scanReplay, page, delivery)
 }
 

@@ -181,7 +181,7 @@ func (b *bundle) reset(t require.TestingT) {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
 			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
-				replays, stats, stats_targets;
+				replays, stats, stats_targets, delivery_totals, searches;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})

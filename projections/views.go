@@ -21,6 +21,10 @@ type Page struct {
 	After  string // only items after the one of this key; empty: from the start
 }
 
+// pastAll sorts after every ID: a list that falls goes on after it from the start. With a plain
+// comparison, also a plan for any parameters finds the begin of a page in the index.
+const pastAll = "\U0010FFFF"
+
 // A List is a page of a list.
 type List[T any] struct {
 	Items []T
@@ -29,10 +33,10 @@ type List[T any] struct {
 }
 
 // listOf returns a page of what query selects, whose last three parameters are the key to go
-// on after, limit and offset, and the total that count gives.
-func listOf[T any](ctx context.Context, v *Views, what, count, query string, scan pgx.RowToFunc[T], page Page, args ...any) (List[T], error) {
+// on after, limit and offset, and the total that another gives.
+func listOf[T any](ctx context.Context, v *Views, what, total, query string, scan pgx.RowToFunc[T], page Page, args ...any) (List[T], error) {
 	var list List[T]
-	if err := v.pool.QueryRow(ctx, count, args...).Scan(&list.Total); err != nil {
+	if err := v.pool.QueryRow(ctx, total, args...).Scan(&list.Total); err != nil {
 		return list, fmt.Errorf("count %s: %w", what, err)
 	}
 	rows, _ := v.pool.Query(ctx, query, append(args, page.After, page.Limit+1, page.Offset)...) // CollectRows reports the error
