@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
 // BenchmarkBadNeighbours is like BenchmarkDispatchLatency, to 100 destinations that answer at once,
@@ -55,17 +56,28 @@ func (r *rig) hang(b *testing.B, destinations, dispatches int) {
 		accepting.Wait()
 	})
 	url := "http://" + listener.Addr().String()
-	delivery := r.client.delivery(b, url)
-	for range destinations - 1 {
-		r.client.must(b, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+delivery+"/destinations",
-			`{"type":"webhook","url":"`+url+`"}`)
-	}
+	const most = 10 // destinations of a delivery
 	var lines strings.Builder
 	for i := range dispatches / destinations {
 		lines.WriteString(sample(fmt.Sprintf("comp_hung_%d", i)) + "\n")
 	}
-	status, _, body, err := r.client.do(b.Context(), http.MethodPost, "/api/v1/deliveries/"+delivery+"/qualifications", "application/x-ndjson", lines.String())
-	require.NoError(b, err)
-	require.Equal(b, http.StatusOK, status, string(body))
+	var callers errgroup.Group
+	callers.SetLimit(8)
+	for first := 0; first < destinations; first += most {
+		callers.Go(func() error {
+			delivery := r.client.delivery(b, url)
+			for range min(most, destinations-first) - 1 {
+				r.client.must(b, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+delivery+"/destinations",
+					`{"type":"webhook","url":"`+url+`"}`)
+			}
+			status, _, body, err := r.client.do(b.Context(), http.MethodPost, "/api/v1/deliveries/"+delivery+"/qualifications",
+				"application/x-ndjson", lines.String())
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("%d: %s", status, body)
+			}
+			return err
+		})
+	}
+	require.NoError(b, callers.Wait())
 	require.Eventually(b, func() bool { return r.client.caughtUp(b) }, patience, pollEvery)
 }
