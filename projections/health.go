@@ -108,29 +108,50 @@ func (h *health) flush(batch *pgx.Batch) {
 	*h = nil
 }
 
-// Health says how a destination has answered of late.
+// Health says how a destination has answered of late, and what is owed to it.
 type Health struct {
-	Breaker      domain.BreakerState `db:"breaker"`
-	Failures     int                 `db:"failures"`      // attempts in a row that came to nothing
-	FailingSince *time.Time          `db:"failing_since"` // when the first of them was recorded
-	ProbeAt      *time.Time          `db:"probe_at"`      // when one attempt may be made again; nil: the breaker is closed
-	Exhausted    int                 `db:"exhausted"`     // dispatches that failed for good since an attempt last succeeded
+	Breaker      domain.BreakerState
+	Failures     int        // attempts in a row that came to nothing
+	FailingSince *time.Time // when the first of them was recorded
+	ProbeAt      *time.Time // when one attempt may be made again; nil: the breaker is closed
+	Exhausted    int        // dispatches that failed for good since an attempt last succeeded
+	Counts       Counts     // of its dispatches
+	OldestDue    *time.Time // when the first attempt that is owed was due, or will be; nil: none is owed
 }
 
 // Health returns the health of a webhook destination, or a NotFound error.
 func (v *Views) Health(ctx context.Context, id domain.DestinationID) (Health, error) {
 	const query = `
-		SELECT CASE WHEN probe_at IS NULL THEN 'closed' WHEN probe_at > now() THEN 'open' ELSE 'half_open' END AS breaker,
-			failures, failing_since, probe_at, exhausted
-		FROM dispatch_targets
-		WHERE destination_id = $1 AND NOT removed`
-	rows, _ := v.pool.Query(ctx, query, id) // CollectExactlyOneRow reports the error
-	h, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Health])
+		SELECT CASE WHEN t.probe_at IS NULL THEN 'closed' WHEN t.probe_at > now() THEN 'open' ELSE 'half_open' END,
+			t.failures, t.failing_since, t.probe_at, t.exhausted,
+			CASE WHEN held THEN 0 ELSE t.pending END, CASE WHEN held THEN 0 ELSE t.retrying END,
+			CASE WHEN held THEN t.pending + t.retrying ELSE 0 END, t.delivered, t.failed, t.cancelled,
+			(
+				SELECT min(d.due)
+				FROM (VALUES (0), (1), (2)) AS l(lane)
+				CROSS JOIN LATERAL (
+					SELECT due FROM dispatches
+					WHERE destination_id = t.destination_id AND lane = l.lane AND due IS NOT NULL
+					ORDER BY due LIMIT 1
+				) AS d
+			)
+		FROM dispatch_targets t
+		JOIN dispatch_deliveries v USING (delivery_id)
+		CROSS JOIN LATERAL (SELECT v.paused OR t.disabled AS held) AS h
+		WHERE t.destination_id = $1 AND NOT t.removed`
+	var h Health
+	var pending, retrying, held, delivered, failed, cancelled int64
+	err := v.pool.QueryRow(ctx, query, id).Scan(&h.Breaker, &h.Failures, &h.FailingSince, &h.ProbeAt, &h.Exhausted,
+		&pending, &retrying, &held, &delivered, &failed, &cancelled, &h.OldestDue)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return h, domain.Errorf(domain.NotFound, "DESTINATION_NOT_FOUND", "there is no webhook destination %s", id)
 	case err != nil:
 		return h, fmt.Errorf("view health of %s: %w", id, err)
+	}
+	h.Counts = Counts{
+		domain.Pending: pending, domain.Retrying: retrying, domain.Held: held,
+		domain.Delivered: delivered, domain.Failed: failed, domain.Cancelled: cancelled,
 	}
 	return h, nil
 }

@@ -114,6 +114,27 @@ func (e DeliveryStatus) Valid() bool {
 	}
 }
 
+// Defines values for DestinationHealthBreaker.
+const (
+	Closed   DestinationHealthBreaker = "closed"
+	HalfOpen DestinationHealthBreaker = "half_open"
+	Open     DestinationHealthBreaker = "open"
+)
+
+// Valid indicates whether the value is a known member of the DestinationHealthBreaker enum.
+func (e DestinationHealthBreaker) Valid() bool {
+	switch e {
+	case Closed:
+		return true
+	case HalfOpen:
+		return true
+	case Open:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DestinationStatus.
 const (
 	DestinationStatusActive   DestinationStatus = "active"
@@ -462,7 +483,7 @@ type CompanyPage struct {
 	Total      int64  `json:"total"`
 }
 
-// Counts Numbers of the delivery's dispatches by status.
+// Counts Numbers of dispatches by status.
 type Counts struct {
 	Cancelled int64 `json:"cancelled"`
 	Delivered int64 `json:"delivered"`
@@ -610,7 +631,7 @@ type DeliveryChange struct {
 
 // DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
-	// Counts Numbers of the delivery's dispatches by status.
+	// Counts Numbers of dispatches by status.
 	Counts           Counts        `json:"counts"`
 	CreatedAt        time.Time     `json:"created_at"`
 	Destinations     []Destination `json:"destinations"`
@@ -743,6 +764,37 @@ type DestinationChange struct {
 	// Username Of auth_type basic.
 	Username *string `json:"username,omitempty"`
 }
+
+// DestinationHealth Example: {"breaker":"open","consecutive_failures":14,"counts":{"cancelled":0,"delivered":100,"failed":0,"held":0,"pending":86,"retrying":14},"destination_id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","exhausted_dispatches":0,"failing_since":"2025-11-30T12:00:00.418233Z","next_probe_at":"2025-11-30T12:01:07.203114Z","oldest_due_at":"2025-11-30T12:00:00.512846Z","status":"active"}
+type DestinationHealth struct {
+	// Breaker `closed`: whatever is due is attempted; `open`: nothing is, until `next_probe_at`; `half_open`: one attempt is.
+	Breaker DestinationHealthBreaker `json:"breaker"`
+
+	// ConsecutiveFailures Attempts in a row that came to nothing.
+	ConsecutiveFailures int `json:"consecutive_failures"`
+
+	// Counts Numbers of dispatches by status.
+	Counts        Counts `json:"counts"`
+	DestinationID string `json:"destination_id"`
+
+	// ExhaustedDispatches Dispatches that failed for good since an attempt last succeeded.
+	ExhaustedDispatches int `json:"exhausted_dispatches"`
+
+	// FailingSince When the first of them was recorded. Absent when the last attempt succeeded.
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+
+	// NextProbeAt From when one attempt may be made. Absent while the breaker is closed.
+	NextProbeAt *time.Time `json:"next_probe_at,omitempty"`
+
+	// OldestDueAt When the first attempt that is owed was due, or will be. Absent when none is owed.
+	OldestDueAt *time.Time `json:"oldest_due_at,omitempty"`
+
+	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
+	Status DestinationStatus `json:"status"`
+}
+
+// DestinationHealthBreaker `closed`: whatever is due is attempted; `open`: nothing is, until `next_probe_at`; `half_open`: one attempt is.
+type DestinationHealthBreaker string
 
 // DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
 type DestinationPage struct {
@@ -1773,6 +1825,15 @@ type EnableDestinationParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// ReadDestinationHealthParams defines parameters for ReadDestinationHealth.
+type ReadDestinationHealthParams struct {
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // RotateSecretParams defines parameters for RotateSecret.
 type RotateSecretParams struct {
 	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
@@ -2479,6 +2540,9 @@ type ServerInterface interface {
 	// EnableDestination Enables a destination that was disabled
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable)
 	EnableDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params EnableDestinationParams) error
+	// ReadDestinationHealth Shows how a destination has answered of late
+	// (GET /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/health)
+	ReadDestinationHealth(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params ReadDestinationHealthParams) error
 	// RotateSecret Gives a destination another signing secret
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/rotate-secret)
 	RotateSecret(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params RotateSecretParams) error
@@ -3782,6 +3846,65 @@ func (w *ServerInterfaceWrapper) EnableDestination(ctx echo.Context) error {
 	return err
 }
 
+// ReadDestinationHealth converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadDestinationHealth(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// ------------- Path parameter "destination_id" -------------
+	var destinationID DestinationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "destination_id", ctx.Param("destination_id"), &destinationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadDestinationHealthParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadDestinationHealth(ctx, deliveryID, destinationID, params)
+	return err
+}
+
 // RotateSecret converts echo context to params.
 func (w *ServerInterfaceWrapper) RotateSecret(ctx echo.Context) error {
 	var err error
@@ -4713,6 +4836,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.DeleteDestination, options.OperationMiddlewares["deleteDestination"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.ReadDestination, options.OperationMiddlewares["readDestination"]...)
 	router.PUT(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id", wrapper.UpdateDestination, options.OperationMiddlewares["updateDestination"]...)
+	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/health", wrapper.ReadDestinationHealth, options.OperationMiddlewares["readDestinationHealth"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/test", wrapper.TestDestination, options.OperationMiddlewares["testDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/enable", wrapper.EnableDestination, options.OperationMiddlewares["enableDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/rotate-secret", wrapper.RotateSecret, options.OperationMiddlewares["rotateSecret"]...)
@@ -12278,6 +12402,290 @@ func (response EnableDestination503ApplicationProblemPlusJSONResponse) VisitEnab
 	return err
 }
 
+type ReadDestinationHealthRequestObject struct {
+	DeliveryID    DeliveryID    `json:"delivery_id"`
+	DestinationID DestinationID `json:"destination_id"`
+	Params        ReadDestinationHealthParams
+}
+
+type ReadDestinationHealthResponseObject interface {
+	VisitReadDestinationHealthResponse(w http.ResponseWriter) error
+}
+
+type ReadDestinationHealth200ResponseHeaders struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ReadDestinationHealth200JSONResponse struct {
+	Body    DestinationHealth
+	Headers ReadDestinationHealth200ResponseHeaders
+}
+
+func (response ReadDestinationHealth200JSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth401ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth403ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth404ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth422ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth429ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth500ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadDestinationHealth503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReadDestinationHealth503ApplicationProblemPlusJSONResponse) VisitReadDestinationHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateSecretRequestObject struct {
 	DeliveryID    DeliveryID    `json:"delivery_id"`
 	DestinationID DestinationID `json:"destination_id"`
@@ -16816,6 +17224,9 @@ type StrictServerInterface interface {
 	// EnableDestination Enables a destination that was disabled
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable)
 	EnableDestination(ctx context.Context, request EnableDestinationRequestObject) (EnableDestinationResponseObject, error)
+	// ReadDestinationHealth Shows how a destination has answered of late
+	// (GET /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/health)
+	ReadDestinationHealth(ctx context.Context, request ReadDestinationHealthRequestObject) (ReadDestinationHealthResponseObject, error)
 	// RotateSecret Gives a destination another signing secret
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/rotate-secret)
 	RotateSecret(ctx context.Context, request RotateSecretRequestObject) (RotateSecretResponseObject, error)
@@ -17569,6 +17980,33 @@ func (sh *strictHandler) EnableDestination(ctx echo.Context, deliveryID Delivery
 		return err
 	} else if validResponse, ok := response.(EnableDestinationResponseObject); ok {
 		return validResponse.VisitEnableDestinationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadDestinationHealth operation middleware
+func (sh *strictHandler) ReadDestinationHealth(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params ReadDestinationHealthParams) error {
+	var request ReadDestinationHealthRequestObject
+
+	request.DeliveryID = deliveryID
+	request.DestinationID = destinationID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadDestinationHealth(ctx.Request().Context(), request.(ReadDestinationHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadDestinationHealth")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadDestinationHealthResponseObject); ok {
+		return validResponse.VisitReadDestinationHealthResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

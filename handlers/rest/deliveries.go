@@ -91,10 +91,7 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 		Body: DeliveryDetail{
 			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
 			ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
-			Counts: Counts{
-				Pending: n[domain.Pending], Retrying: n[domain.Retrying], Held: n[domain.Held],
-				Delivered: n[domain.Delivered], Failed: n[domain.Failed], Cancelled: n[domain.Cancelled],
-			},
+			Counts: showCounts(n),
 		},
 		Headers: ReadDelivery200ResponseHeaders{ETag: detailETag(d.Version, n)},
 	}, nil

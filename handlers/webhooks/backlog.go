@@ -14,7 +14,7 @@ import (
 // backlog tells how much is due, in all processes together: what is held by a pause is not. It
 // looks when it is asked, but not more often than every backlogEvery. A look costs about what a
 // claim does, however much is due: a step in the index for each destination that something is
-// owed to, and a count that ends at backlogMost. While the database is away it tells nothing.
+// owed to, and a count that ends at backlogMost; likewise of breakers. While the database is away it tells nothing.
 type backlog struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
@@ -36,18 +36,22 @@ const (
 type due struct {
 	Count  int64   `db:"count"`  // backlogMost at most
 	Oldest float64 `db:"oldest"` // seconds that the first has been due; 0: nothing is
+
+	breakers int64 // that are not closed; backlogMost at most
 }
 
 // Metrics of the backlog.
 var (
-	dueCount  = prometheus.NewDesc("ledger_dispatches_due", fmt.Sprintf("Dispatches that are due, %d at most; those under way too.", backlogMost), nil, nil)
-	dueOldest = prometheus.NewDesc("ledger_dispatches_due_oldest_age_seconds", "For how long the oldest of them has been due.", nil, nil)
+	dueCount     = prometheus.NewDesc("ledger_dispatches_due", fmt.Sprintf("Dispatches that are due, %d at most; those under way too.", backlogMost), nil, nil)
+	dueOldest    = prometheus.NewDesc("ledger_dispatches_due_oldest_age_seconds", "For how long the oldest of them has been due.", nil, nil)
+	breakersOpen = prometheus.NewDesc("ledger_breakers_open", fmt.Sprintf("Destinations that are probed, since they keep failing; %d at most.", backlogMost), nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (b *backlog) Describe(ch chan<- *prometheus.Desc) {
 	ch <- dueCount
 	ch <- dueOldest
+	ch <- breakersOpen
 }
 
 // Collect implements [prometheus.Collector].
@@ -58,6 +62,7 @@ func (b *backlog) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(dueCount, prometheus.GaugeValue, float64(seen.Count))
 	ch <- prometheus.MustNewConstMetric(dueOldest, prometheus.GaugeValue, seen.Oldest)
+	ch <- prometheus.MustNewConstMetric(breakersOpen, prometheus.GaugeValue, float64(seen.breakers))
 }
 
 // look returns what is due, or was a moment ago.
@@ -120,6 +125,14 @@ func (b *backlog) read(ctx context.Context) (seen due, err error) {
 		)
 		SELECT (SELECT count(*) FROM counted) AS count, coalesce(greatest(0, extract(epoch FROM now() - due)), 0)::float8 AS oldest
 		FROM oldest`
+		breakers = `
+		SELECT count(*)
+		FROM (
+			SELECT FROM dispatch_targets t
+			JOIN dispatch_deliveries v USING (delivery_id)
+			WHERE t.probe_at IS NOT NULL AND NOT v.paused AND NOT t.disabled AND NOT t.removed
+			LIMIT $1
+		) AS probed`
 	)
 	var q pgx.Batch
 	q.Queue(begin)
@@ -128,6 +141,7 @@ func (b *backlog) read(ctx context.Context) (seen due, err error) {
 		seen, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[due])
 		return err
 	})
+	q.Queue(breakers, backlogMost).QueryRow(func(row pgx.Row) error { return row.Scan(&seen.breakers) })
 	q.Queue(commit)
 	if err := b.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return due{}, fmt.Errorf("look at what is due: %w", err)

