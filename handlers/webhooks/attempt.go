@@ -92,7 +92,8 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	}
 	if at == 0 {
 		a.lose(ctx, c)
-		return 0, nil
+		head, _ := a.cfg.Store.Mark("").Next() // the outcome that was first is no later
+		return head, nil
 	}
 	if late := a.cfg.Now().Sub(c.leased) - time.Duration(ep.TimeoutSeconds)*time.Second; late > leaseMargin {
 		a.metrics.lost.WithLabelValues(lostExpired).Inc()

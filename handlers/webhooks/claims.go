@@ -28,7 +28,9 @@ type claim struct {
 	Data         json.RawMessage       `db:"-"`        // of that event
 	RecordedAt   time.Time             `db:"-"`        // of that event
 	Trace        eventstore.Trace      `db:"-"`        // in which that was recorded
+	Again        bool                  `db:"again"`    // somebody had leased the same attempt before
 	leased       time.Time             // or a little earlier
+	settled      eventstore.Position   // of its outcome, which the read model does not show yet; 0: it has none
 }
 
 // attempt is the number of the attempt that was claimed.
@@ -92,7 +94,8 @@ const (
 //
 // Claims exclude each other, so that what one of them counts is what it has room for, also
 // with many processes. Leases are not waited for on their way to disk: should the database crash,
-// those lost are of attempts whose outcome was not recorded either. The statement is planned once for a
+// those lost are of attempts whose outcome was not recorded either. An attempt that was leased before is looked up
+// in the log. The statement is planned once for a
 // connection, as a walk of the one index there is for each step: planning it takes four times as long as
 // executing it does.
 func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, error) {
@@ -201,8 +204,12 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, more, suspect, config_version, sequence, attempts, base, version, position
-		FROM chosen
+		SELECT id, destination_id, organisation_id, more, suspect, config_version, sequence, attempts, base, version, position,
+			(
+				SELECT count(*) FROM leases
+				WHERE destination_id = c.destination_id AND dispatch_id = c.id AND attempt = c.attempts + 1
+			) > 0 AS again
+		FROM chosen c
 		ORDER BY organisation_turn`
 	)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
@@ -228,7 +235,45 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 	if err := l.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return nil, fmt.Errorf("claim dispatches: %w", err)
 	}
+	if err := l.settle(ctx, claims); err != nil {
+		return claims, err
+	}
 	return claims, l.fill(ctx, claims)
+}
+
+// settle finds the claims whose outcome is in the log, though the read model does not show it: whoever had the
+// lease before recorded it, and the follower has been away for longer than the lease.
+func (l *leases) settle(ctx context.Context, claims []claim) error {
+	const query = `
+		SELECT stream, max(position)
+		FROM unnest($1::text[], $2::bigint[]) AS c(stream, known)
+		JOIN events USING (stream)
+		WHERE version > known
+		GROUP BY stream`
+	again := map[string]*claim{}
+	var streams []string
+	var known []int64
+	for i := range claims {
+		if c := &claims[i]; c.Again {
+			stream := domain.DispatchStream(c.Dispatch)
+			again[stream] = c
+			streams, known = append(streams, stream), append(known, int64(c.Version))
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	rows, _ := l.pool.Query(ctx, query, streams, known) // ForEachRow reports the error
+	var stream string
+	var at eventstore.Position
+	_, err := pgx.ForEachRow(rows, []any{&stream, &at}, func() error {
+		again[stream].settled = at
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for outcomes of what is claimed again: %w", err)
+	}
+	return nil
 }
 
 // columns turns a map on its side.

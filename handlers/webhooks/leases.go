@@ -38,10 +38,16 @@ func (l *leases) release(ctx context.Context, done []settled) error {
 }
 
 // sweep deletes leases that expired long ago, as a worker leaves them that died, and buckets
-// that have been full for long, which are as good as none.
+// that have been full for long, which are as good as none. It keeps those of attempts that look
+// owed: who claims such a one must know that it may have been made.
 func (l *leases) sweep(ctx context.Context) error {
 	const query = `
-		WITH expired AS (DELETE FROM leases WHERE expires_at < now() - interval '10 minutes')
+		WITH expired AS (
+			DELETE FROM leases l
+			WHERE expires_at < now() - interval '10 minutes' AND (
+				SELECT count(*) FROM dispatches WHERE id = l.dispatch_id AND attempts + 1 = l.attempt AND due IS NOT NULL
+			) = 0
+		)
 		DELETE FROM rate_buckets WHERE filled_at < now() - interval '10 minutes'`
 	if _, err := l.pool.Exec(ctx, query); err != nil {
 		return fmt.Errorf("sweep leases: %w", err)

@@ -189,12 +189,22 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 	s.mu.Unlock()
 	if err != nil {
 		for _, c := range claims {
+			if c.Again { // whether its outcome is in the log is not known
+				s.answered(c)
+				s.abandon(c)
+				continue
+			}
 			s.giveBack(c)
 		}
 		return 0, err
 	}
 	s.metrics.claim(ended.Sub(began))
 	for _, c := range claims {
+		if c.settled > 0 {
+			s.answered(c)
+			s.finish(c, c.settled)
+			continue
+		}
 		s.hand(ctx, c, out)
 	}
 	return len(claims), nil
