@@ -146,16 +146,21 @@ func TestCommandsOfTheREADMEDeliverToAReceiver(t *testing.T) {
 	key := newKey(t, database)
 	p := serve(t, database, encryptionKey())
 	r := newReceiver(t, ok)
-	fill := func(id string) []curl {
+	fill := func(id, dispatch string) []curl {
 		return curls(t, strings.NewReplacer(
-			"$URL", p.base, "$KEY", key, "{id}", id, "http://127.0.0.1:3000/webhooks/openprospect", r.url,
+			"$URL", p.base, "$KEY", key, "{id}", id, "{dispatch}", dispatch, "http://127.0.0.1:3000/webhooks/openprospect", r.url,
 		).Replace(string(readme)))
 	}
-	require.Len(t, fill(""), 3)
-	id := fill("")[0].send(t, http.StatusCreated)["id"].(string)
-	fill(id)[1].send(t, http.StatusCreated)
-	fill(id)[2].send(t, http.StatusOK)
-	require.Equal(t, "Bearer your-secret-token", r.await(t, 1)[0].header.Get("Authorization"))
+	id := fill("", "")[0].send(t, http.StatusCreated)["id"].(string)
+	fill(id, "")[1].send(t, http.StatusCreated)
+	fill(id, "")[2].send(t, http.StatusOK)
+	got := r.await(t, 1)[0]
+	require.Equal(t, "Bearer your-secret-token", got.header.Get("Authorization"))
+	asking := fill(id, got.header.Get("Webhook-Id"))[3:]
+	require.NotEmpty(t, asking)
+	for _, ask := range asking {
+		ask.send(t, http.StatusOK)
+	}
 }
 
 // keysOf returns the names of an object's members.

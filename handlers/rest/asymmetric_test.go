@@ -66,5 +66,5 @@ func TestSignatureThatCannotBe(t *testing.T) {
 	} {
 		require.Equal(t, []string{test.field}, c.call(t, http.StatusUnprocessableEntity, "POST", test.path, test.body).faults(t), test.body)
 	}
-	require.Equal(t, before, f.vault.texts(), "what is refused leaves no key behind")
+	require.ElementsMatch(t, strings.Fields(before), strings.Fields(f.vault.texts()), "what is refused leaves no key behind")
 }
