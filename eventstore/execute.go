@@ -119,7 +119,7 @@ func ExecuteEach[S State[S, E], E Event](ctx context.Context, s *Store, plans []
 // attempt decides and records the plans at the places in todo, and returns the places of
 // those whose stream had moved on.
 func attempt[S State[S, E], E Event](ctx context.Context, s *Store, plans []Plan[S, E], outcomes []Outcome[S], todo []int) (stale []int) {
-	now := s.now()
+	now := s.now().Truncate(time.Microsecond) // as Postgres keeps times
 	appends := make([]Append, 0, len(todo))
 	places := make([]int, 0, len(todo))
 	states := make([]S, 0, len(todo))

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +15,12 @@ import (
 )
 
 // BenchmarkBadNeighbours is like BenchmarkDispatchLatency, to 100 destinations that answer at once,
-// beside others that accept and never answer, to which 100,000 dispatches are due. They time
-// out while it runs, and are probed then.
+// beside others that accept and never answer, to which many dispatches are due. They time
+// out while it runs, and are probed then. It reports the most memory that the ledger had, too.
 func BenchmarkBadNeighbours(b *testing.B) {
-	const healthy, due = 100, 100_000
-	for _, hung := range []int{0, 1, 1000} {
-		b.Run(fmt.Sprintf("hung=%d", hung), func(b *testing.B) {
+	const healthy = 100
+	for _, bad := range []struct{ hung, due int }{{0, 0}, {1, 100_000}, {1000, 100_000}, {1000, 1_000_000}} {
+		b.Run(fmt.Sprintf("hung=%d/due=%d", bad.hung, bad.due), func(b *testing.B) {
 			r := newRig(b, 1)
 			receiver := httptest.NewServer(http.HandlerFunc(r.receive))
 			b.Cleanup(receiver.Close)
@@ -27,12 +28,25 @@ func BenchmarkBadNeighbours(b *testing.B) {
 			for i := range deliveries {
 				deliveries[i] = r.client.delivery(b, receiver.URL)
 			}
-			if hung > 0 {
-				r.hang(b, hung, due)
+			if bad.hung > 0 {
+				r.hang(b, bad.hung, bad.due)
 			}
 			r.pace(b, deliveries...)
+			if peak, known := r.peak(); known {
+				b.ReportMetric(peak, "MiB")
+			}
 		})
 	}
+}
+
+// peak returns the most memory that the ledger's process has had resident, in MiB, and false where
+// that cannot be told.
+func (r *rig) peak() (float64, bool) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.process.cmd.Process.Pid))
+	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	var kib float64
+	_, err := fmt.Sscan(rest, &kib)
+	return kib / 1024, found && err == nil
 }
 
 // hang makes destinations that never answer, and that many dispatches to them.
