@@ -55,6 +55,7 @@ type Destination struct {
 	MaxInFlight    int               `json:"max_in_flight,omitempty"`         // 0: a fair share
 	RateLimit      float64           `json:"rate_limit_per_second,omitempty"` // 0: none
 	RetrySchedule  RetrySchedule     `json:"retry_schedule,omitempty"`        // empty: the ledger's
+	Ordered        bool              `json:"ordered,omitempty"`               // a dispatch is attempted when those before it have ended
 	DisabledReason string            `json:"-"`                               // of the state, not of an event
 }
 
@@ -254,6 +255,9 @@ func (f *faults) checkPullOnly(d Destination) {
 	}
 	if d.AuthType != "" && d.AuthType != AuthNone || d.AuthSecret != "" {
 		f.add("auth_type", d.AuthType, "an api destination is pulled and has no authentication of its own")
+	}
+	if d.Ordered {
+		f.add("ordered", true, "an api destination is pulled, always in order")
 	}
 	for _, s := range d.authSettings() {
 		if s.value != "" {

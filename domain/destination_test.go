@@ -280,6 +280,8 @@ func TestFaultsOfDestinations(t *testing.T) {
 		"negative wait":       {func(d *domain.Destination) { d.RetrySchedule = waits(1, -time.Hour) }, []string{"retry_schedule"}},
 		"two bad waits":       {func(d *domain.Destination) { d.RetrySchedule = waits(2, 0) }, []string{"retry_schedule"}},
 
+		"in order":              {func(d *domain.Destination) { d.Ordered = true }, nil},
+		"pulled, in order":      {func(d *domain.Destination) { *d = feed; d.Ordered = true }, []string{"ordered"}},
 		"pulled, with a url":    {func(d *domain.Destination) { *d = feed; d.URL = hook.URL }, []string{"url"}},
 		"pulled, with a token":  {func(d *domain.Destination) { *d = feed; d.AuthSecret = "sec_1" }, []string{"auth_type"}},
 		"pulled, with bearer":   {func(d *domain.Destination) { *d = feed; d.AuthType = domain.AuthBearer }, []string{"auth_type"}},

@@ -19,6 +19,9 @@ import (
 // Events of configuration are entered one by one, in order. Between two of them hand-overs
 // are entered as one set, and then outcomes as one set: the former only add rows, the latter
 // only change their own, so it comes to the same.
+//
+// What is owed to a destination that gets one dispatch after the other is marked as ordered, and so
+// found by its sequence: in an index that holds nothing else.
 func Dispatches() Projection {
 	return Projection{
 		Name:    "dispatches",
@@ -74,6 +77,9 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 		create  = `INSERT INTO dispatch_deliveries (delivery_id, organisation_id, paused) VALUES ($1, $2, $3)`
 		pause   = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
 		add     = `INSERT INTO dispatch_targets (destination_id, delivery_id, config, version) VALUES ($1, $2, $3, $4)`
+		reorder = `
+			UPDATE dispatches SET ordered = $2
+			WHERE destination_id = $1 AND due IS NOT NULL AND (SELECT ordered FROM dispatch_targets WHERE destination_id = $1) <> $2`
 		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false` + anew + ` WHERE destination_id = $1`
 		disable = `UPDATE dispatch_targets SET disabled = true WHERE destination_id = $1`
 		enable  = `UPDATE dispatch_targets SET disabled = false` + anew + ` WHERE destination_id = $1`
@@ -110,6 +116,7 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 			batch.Queue(add, e.Destination.ID, e.Delivery, e.Destination, entry.Version)
 		}
 	case domain.DestinationChanged:
+		batch.Queue(reorder, e.Destination.ID, e.Destination.Ordered)
 		batch.Queue(change, e.Destination.ID, e.Destination, entry.Version)
 	case domain.DestinationDisabled:
 		batch.Queue(disable, e.Destination)
@@ -143,16 +150,16 @@ func (h *handOvers) add(entry Entry, e domain.CompanyQualified) {
 func (h *handOvers) flush(batch *pgx.Batch) {
 	const owe = `
 		WITH owed AS (
-			SELECT p.*, t.destination_id,
+			SELECT p.*, t.destination_id, t.ordered,
 				t.last_sequence + row_number() OVER (PARTITION BY t.destination_id ORDER BY p.position) AS sequence
 			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS p(position, due, handover_id, delivery_id)
 			JOIN dispatch_targets t ON t.delivery_id = p.delivery_id AND NOT t.removed
 		),
 		inserted AS (
-			INSERT INTO dispatches (id, sequence, position, due, destination_id, delivery_id, handover_id)
+			INSERT INTO dispatches (id, sequence, position, due, ordered, destination_id, delivery_id, handover_id)
 			SELECT 'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
 					|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20),
-				sequence, position, due, destination_id, delivery_id, handover_id
+				sequence, position, due, ordered, destination_id, delivery_id, handover_id
 			FROM owed
 			ORDER BY position, destination_id
 		)
@@ -207,7 +214,8 @@ func (o *outcomes) add(entry Entry, made outcome) {
 
 // flush queues the changes of the run, and begins another. A dispatch that was cancelled
 // with its destination while an attempt was under way stays so, unless the attempt succeeded; one
-// that was retried since then had a destination.
+// that was retried since then had a destination. One that had ended knows nothing of how its
+// destination was changed since; once it is retried, it is held to the order that stands.
 func (o *outcomes) flush(batch *pgx.Batch) {
 	const move = `
 		WITH moved AS (
@@ -223,6 +231,7 @@ func (o *outcomes) flush(batch *pgx.Batch) {
 			UPDATE dispatches d
 			SET status = m.new, version = m.version, attempts = m.attempts,
 				base = m.base, replayed = m.replayed,
+				ordered = CASE WHEN m.retried THEN (SELECT t.ordered FROM dispatch_targets t WHERE t.destination_id = d.destination_id) ELSE d.ordered END,
 				due = CASE WHEN m.new IN ('pending', 'retrying') THEN m.due END,
 				settled_at = CASE WHEN m.new IN ('pending', 'retrying') THEN NULL WHEN m.new = m.old AND NOT m.retried THEN m.settled_at ELSE m.at END
 			FROM moved m

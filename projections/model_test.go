@@ -82,7 +82,7 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 		}
 	case domain.DestinationChanged:
 		delivery(e.Delivery)
-		l.each(e.Destination.ID, func(t *target) { t.disabled = false })
+		l.each(e.Destination.ID, func(t *target) { t.disabled, t.Ordered = false, e.Destination.Ordered })
 	case domain.DestinationDisabled:
 		delivery(e.Delivery)
 		l.each(e.Destination, func(t *target) { t.disabled = true })
@@ -219,6 +219,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		require.NoError(rt, err)
 		l := replay(rt, b.store.Registry(), records)
 		checkDispatches(rt, b, l)
+		checkOrder(rt, b, l)
 		checkFeeds(rt, b, l)
 		checkDeliveries(rt, b, l)
 		checkHistory(rt, b, records)

@@ -243,6 +243,7 @@ func (h *history) load(t *rapid.T, id domain.DeliveryID) domain.Delivery {
 // addDestination adds one to a delivery.
 func (h *history) addDestination(t *rapid.T, d domain.Delivery) {
 	dst := webhook()
+	dst.Ordered = rapid.Bool().Draw(t, "ordered")
 	if rapid.IntRange(0, 4).Draw(t, "pulled at 0") == 0 {
 		dst = domain.Destination{ID: dst.ID, Type: domain.API}
 	}
@@ -266,10 +267,10 @@ func (h *history) configure(t *rapid.T, i int) {
 		name, search := rapid.StringMatching(`[a-z]{1,5}`).Draw(t, "name"), searches.Draw(t, "search")
 		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Name: &name, Search: &search})
 	case 5:
-		timeout := rapid.IntRange(1, 60).Draw(t, "timeout")
+		timeout, ordered := rapid.IntRange(1, 60).Draw(t, "timeout"), rapid.Bool().Draw(t, "ordered")
 		try(t, h.bundle, domain.ChangeDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst, Change: func(dst domain.Destination) domain.Destination {
 			if dst.Type == domain.Webhook {
-				dst.TimeoutSeconds = timeout
+				dst.TimeoutSeconds, dst.Ordered = timeout, ordered
 			}
 			return dst
 		}})

@@ -17,6 +17,7 @@ type claim struct {
 	Dispatch     domain.DispatchID     `db:"id"`
 	Destination  domain.DestinationID  `db:"destination_id"`
 	Organisation domain.OrganisationID `db:"organisation_id"`
+	Ordered      bool                  `db:"ordered"`        // it holds what comes after it
 	More         bool                  `db:"more"`           // the destination may have more that is due
 	Suspect      bool                  `db:"suspect"`        // the destination has not answered well of late
 	Config       int64                 `db:"config_version"` // of the destination
@@ -92,6 +93,12 @@ const (
 // A destination whose breaker is open (see [domain.BreakerOpens]) offers one dispatch, when it may be
 // probed: one to be retried, if there is one, so that retries come to an end.
 //
+// A destination that is ordered offers its head: of what it is owed, the dispatch with the lowest
+// sequence, however long it still waits to be retried and whatever waits behind it. It has one
+// request under way at most. The read model moves on to the next dispatch only when the head's outcome is
+// in it, so one that is behind offers the same head again, never the next; the head's lease,
+// which is kept until the outcome shows, and the version of its stream keep that from being a repeat.
+//
 // Claims exclude each other, so that what one of them counts is what it has room for, also
 // with many processes. Leases are not waited for on their way to disk: should the database crash,
 // those lost are of attempts whose outcome was not recorded either. An attempt that was leased before is looked up
@@ -110,13 +117,13 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 		room AS MATERIALIZED (
 			SELECT t.destination_id, v.organisation_id, t.version AS config_version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout, r.tokens,
-				t.probe_at IS NOT NULL AS probing, t.failures > 0 OR t.proven = 0 AS suspect,
+				t.probe_at IS NOT NULL AS probing, t.failures > 0 OR t.proven = 0 AS suspect, t.ordered,
 				least(
 					floor(r.tokens)::int, -- null, which least passes over, when there is no rate limit
 					CASE
 						WHEN t.probe_at > statement_timestamp() THEN 0
 						WHEN t.probe_at IS NOT NULL THEN 1
-						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $12)
+						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $12, CASE WHEN t.ordered THEN 1 END)
 					END - coalesce(own.count, 0) - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
@@ -138,15 +145,22 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 		portions AS (
 			SELECT r.*, least(free, greatest($13, $10 / count(*) OVER ())) AS portion
 			FROM room r
-			WHERE free > 0 AND (
-				SELECT min(d.due)
-				FROM (VALUES (0), (1), (2)) AS l(lane)
-				CROSS JOIN LATERAL (
+			WHERE free > 0 AND CASE
+				WHEN r.ordered THEN (
 					SELECT due FROM dispatches
-					WHERE destination_id = r.destination_id AND lane = l.lane AND due IS NOT NULL
-					ORDER BY due LIMIT 1
-				) AS d
-			) <= statement_timestamp()
+					WHERE destination_id = r.destination_id AND due IS NOT NULL AND ordered
+					ORDER BY sequence LIMIT 1
+				)
+				ELSE (
+					SELECT min(d.due)
+					FROM (VALUES (0), (1), (2)) AS l(lane)
+					CROSS JOIN LATERAL (
+						SELECT due FROM dispatches
+						WHERE destination_id = r.destination_id AND lane = l.lane AND due IS NOT NULL
+						ORDER BY due LIMIT 1
+					) AS d
+				)
+			END <= statement_timestamp()
 		),
 		offered AS (
 			SELECT *
@@ -161,7 +175,7 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 					FROM (
 						SELECT d.*
 						FROM dispatches d
-						WHERE d.destination_id = p.destination_id AND d.lane = l.lane AND d.due <= statement_timestamp()
+						WHERE NOT p.ordered AND d.destination_id = p.destination_id AND d.lane = l.lane AND d.due <= statement_timestamp()
 							AND (
 								SELECT count(*) FROM leases
 								WHERE destination_id = d.destination_id AND dispatch_id = d.id AND attempt = d.attempts + 1
@@ -173,6 +187,20 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 				) AS d
 			) AS d
 			WHERE place <= portion
+			UNION ALL
+			SELECT h.*, p.organisation_id, p.config_version, p.timeout, p.suspect, p.portion, 1 AS place, false AS more
+			FROM portions p
+			CROSS JOIN LATERAL (
+				SELECT d.*, CASE d.lane WHEN 0 THEN 1 WHEN 1 THEN 4 ELSE 16 END AS turn
+				FROM dispatches d
+				WHERE p.ordered AND d.destination_id = p.destination_id AND d.due IS NOT NULL AND d.ordered
+				ORDER BY d.sequence LIMIT 1
+			) AS h
+			WHERE (
+				SELECT count(*) FROM leases
+				WHERE destination_id = h.destination_id AND dispatch_id = h.id AND attempt = h.attempts + 1
+					AND expires_at > statement_timestamp()
+			) = 0
 		),
 		chosen AS (
 			SELECT *
@@ -204,7 +232,7 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, more, suspect, config_version, sequence, attempts, base, version, position,
+		SELECT id, destination_id, organisation_id, ordered, more, suspect, config_version, sequence, attempts, base, version, position,
 			(
 				SELECT count(*) FROM leases
 				WHERE destination_id = c.destination_id AND dispatch_id = c.id AND attempt = c.attempts + 1

@@ -30,6 +30,7 @@ func TestOneClaimTakesTheWholeShareOfAProvenDestination(t *testing.T) {
 		set(share, func(d *domain.Destination) { d.RateLimit = 1000 }),
 		set(1, func(d *domain.Destination) { d.RateLimit = 0.5 }), // but one at least
 		set(3, func(d *domain.Destination) { d.MaxInFlight, d.RateLimit = 3, 20 }),
+		set(1, func(d *domain.Destination) { d.Ordered = true }),
 	)
 	b.prove(t, d) // so that none of them starts slowly
 	b.qualify(t, d, names(30)...)

@@ -53,8 +53,8 @@ func (p places) query() (sql string, args []any) {
 }
 
 // A search decides where a worker looks for what is due. Mostly that is where something was handed
-// over, and where there was more than could be claimed and a request has ended since; every now and
-// then it is everywhere. So a claim costs what there is to do, and not what many destinations
+// over, where there was more than could be claimed and a request has ended since, and where an order
+// has moved on; every now and then it is everywhere. So a claim costs what there is to do, and not what many destinations
 // owe to whom nothing may be sent now.
 type search struct {
 	poll    time.Duration                 // between two looks everywhere, if they cost little
@@ -62,6 +62,9 @@ type search struct {
 	seen    eventstore.Position           // hand-overs up to there were looked for
 	more    map[domain.DestinationID]bool // had more than was claimed
 	touched map[domain.DestinationID]bool // to be looked at
+
+	// Ordered destinations, by where the read model shows what became of their heads, and so the next.
+	moving map[domain.DestinationID]eventstore.Position
 }
 
 // Bounds of a search.
@@ -72,12 +75,21 @@ const (
 
 // newSearch returns a search that looks everywhere first.
 func newSearch(poll time.Duration) search {
-	return search{poll: poll, more: map[domain.DestinationID]bool{}, touched: map[domain.DestinationID]bool{}}
+	return search{
+		poll: poll, more: map[domain.DestinationID]bool{}, touched: map[domain.DestinationID]bool{},
+		moving: map[domain.DestinationID]eventstore.Position{},
+	}
 }
 
 // begin returns where to look, with the read model as of a position. It is false if there is nowhere.
 func (s *search) begin(now time.Time, shown eventstore.Position) (places, bool) {
 	p := places{all: !now.Before(s.next) || shown-s.seen > searchMost, after: s.seen, upTo: shown}
+	for id, at := range s.moving {
+		if at <= shown {
+			s.touched[id] = true
+			delete(s.moving, id)
+		}
+	}
 	for id := range s.touched {
 		p.touched = append(p.touched, string(id))
 	}
@@ -110,5 +122,12 @@ func (s *search) fail() { s.next = time.Time{} }
 func (s *search) answered(id domain.DestinationID) {
 	if s.more[id] {
 		s.touched[id] = true
+	}
+}
+
+// settle enters that what became of a claim is in the log at a position.
+func (s *search) settle(c claim, at eventstore.Position) {
+	if c.Ordered {
+		s.moving[c.Destination] = at
 	}
 }

@@ -272,6 +272,7 @@ func (s *subscriber) finish(c claim, at eventstore.Position) {
 	s.mu.Lock()
 	s.done = append(s.done, settled{c, at})
 	s.load.end(c)
+	s.search.settle(c, at)
 	s.mu.Unlock()
 	s.pending.Done()
 	s.signal()
