@@ -33,6 +33,11 @@ CREATE INDEX deliveries_by_status ON deliveries (organisation_id, status, id);
 DROP INDEX deliveries_of_search;
 CREATE INDEX deliveries_of_search ON deliveries (prospect_search_id, organisation_id, id);
 
+-- By status first: few failed dispatches are found at once also among many cancelled ones.
+
+DROP INDEX dispatches_lost;
+CREATE INDEX dispatches_lost ON dispatches (delivery_id, status, position) WHERE status IN ('failed', 'cancelled');
+
 UPDATE deliveries d SET destinations = (SELECT count(*) FROM destinations t WHERE t.delivery_id = d.id);
 
 INSERT INTO searches (organisation_id, prospect_search_id, oldest, active, paused)
@@ -47,6 +52,8 @@ GROUP BY organisation_id;
 
 -- +goose Down
 
+DROP INDEX dispatches_lost;
+CREATE INDEX dispatches_lost ON dispatches (delivery_id, position) WHERE status IN ('failed', 'cancelled');
 DROP INDEX deliveries_of_search;
 CREATE INDEX deliveries_of_search ON deliveries (prospect_search_id);
 DROP INDEX deliveries_by_status;

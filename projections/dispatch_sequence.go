@@ -26,11 +26,7 @@ func (v *Views) DispatchesIn(ctx context.Context, in Sequence, skip int64, limit
 	const (
 		last  = `SELECT last_sequence FROM dispatch_targets WHERE destination_id = $2 AND delivery_id = $1`
 		query = `
-			SELECT d.id, d.sequence, d.position, ` + shownStatus + ` AS status, d.attempts, d.due, d.settled_at, d.version,
-				d.destination_id, d.delivery_id, d.handover_id
-			FROM dispatches d
-			JOIN dispatch_targets t USING (destination_id)
-			JOIN dispatch_deliveries v ON v.delivery_id = d.delivery_id
+			SELECT ` + dispatchColumns + dispatchTables + `
 			WHERE d.delivery_id = $1 AND d.destination_id = $2 AND d.sequence > $3 AND d.sequence <= $4
 			ORDER BY d.sequence`
 	)

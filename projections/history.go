@@ -166,6 +166,7 @@ func (v *Views) trailNumber(ctx context.Context, trail Trail, t time.Time) (int6
 					) AS before
 				FROM search
 				WHERE low < high
+				OFFSET 0 -- or each would be looked up twice
 			) AS probe
 		)
 		SELECT low FROM search WHERE low = high`

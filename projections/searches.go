@@ -71,12 +71,15 @@ func (v *Views) Searches(ctx context.Context, org domain.OrganisationID, page Pa
 	const (
 		total = `SELECT coalesce((SELECT searches FROM delivery_totals WHERE organisation_id = $1), 0)`
 		query = `
-			SELECT s.prospect_search_id AS id, d.name, CASE WHEN s.active > 0 THEN 'active' ELSE 'paused' END AS status, s.oldest
-			FROM searches s
-			JOIN deliveries d ON d.id = s.oldest
-			WHERE s.organisation_id = $1 AND s.oldest > $2
-			ORDER BY s.oldest
-			LIMIT $3 OFFSET $4`
+			SELECT id, (SELECT d.name FROM deliveries d WHERE d.id = s.oldest) AS name, status, oldest
+			FROM (
+				SELECT prospect_search_id AS id, CASE WHEN active > 0 THEN 'active' ELSE 'paused' END AS status, oldest
+				FROM searches
+				WHERE organisation_id = $1 AND oldest > $2
+				ORDER BY oldest
+				LIMIT $3 OFFSET $4
+			) AS s
+			ORDER BY oldest`
 	)
 	return listOf(ctx, v, "prospect searches", total, query, pgx.RowToStructByName[Search], page, org)
 }

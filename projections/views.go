@@ -29,6 +29,7 @@ const pastAll = "\U0010FFFF"
 type List[T any] struct {
 	Items []T
 	Total int64 // of the whole list
+	Least bool  // whether Total is no more than the least that it can be
 	More  bool  // whether it goes on after the page
 }
 

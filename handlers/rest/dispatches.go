@@ -32,13 +32,11 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 	}
 	var found projections.List[projections.Dispatch]
 	if !empty {
-		page := projections.DispatchPage{After: domain.DispatchID(p.After), Limit: p.Limit + 1, Offset: p.Offset}
+		page := projections.DispatchPage{After: domain.DispatchID(p.After), Limit: p.Limit, Offset: p.Offset}
 		if found, err = s.cfg.Views.DispatchesOf(ctx, filter, page); err != nil {
 			return nil, err
 		}
 	}
-	found.More = len(found.Items) > p.Limit
-	found.Items = found.Items[:min(len(found.Items), p.Limit)]
 	return showDispatches(p, found, func(d projections.Dispatch) string { return string(d.ID) }), nil
 }
 
@@ -51,7 +49,8 @@ func showDispatches(p listing, found projections.List[projections.Dispatch], key
 	cursor, link := p.next(found.More, lastKey(found, key))
 	return ListDispatches200JSONResponse{
 		Body: DispatchPage{
-			Items: items, Total: found.Total, Limit: p.Limit, Offset: p.Offset, HasMore: found.More, NextCursor: cursor,
+			Items: items, Total: found.Total, TotalIsLeast: optional(found.Least), Limit: p.Limit, Offset: p.Offset, HasMore: found.More,
+			NextCursor: cursor,
 		},
 		Headers: ListDispatches200ResponseHeaders{Link: link},
 	}

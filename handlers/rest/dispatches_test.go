@@ -79,3 +79,34 @@ func TestDispatchesAreListedAndShownWithTheirAttempts(t *testing.T) {
 		require.Equal(t, "DISPATCH_NOT_FOUND", caller.call(t, http.StatusNotFound, "GET", "/api/v1/dispatches/"+id, "").field(t, "code"))
 	}
 }
+
+func TestManyDispatchesOfAStatusSinceATimeSayThatThereAreMoreThanTotal(t *testing.T) {
+	t.Parallel()
+	const fill = `
+		INSERT INTO dispatches (id, sequence, position, status, destination_id, delivery_id, handover_id)
+		SELECT 'dsp_' || n, n, 1000 + n, 'delivered', $2, $1, 'del_' || n FROM generate_series(1, $3) AS n`
+	c, f := setup(t)
+	id := c.createDelivery(t, `{"name":"CRM Sync"}`)
+	path := "/api/v1/deliveries/" + id
+	dst := c.call(t, http.StatusCreated, "POST", path+"/destinations", `{"type":"webhook","url":"https://a.com/x"}`).field(t, "id")
+	f.shown(t, projections.Dispatches())
+	_, err := f.pool.Exec(t.Context(), fill, id, dst, 10_010)
+	require.NoError(t, err)
+	_, err = f.pool.Exec(t.Context(), `UPDATE dispatch_targets SET last_sequence = 10010, delivered = 10010`)
+	require.NoError(t, err)
+	since := "since=" + url.QueryEscape(time.Now().UTC().Format(time.RFC3339Nano))
+
+	a := c.call(t, http.StatusOK, "GET", path+"/dispatches?status=delivered&"+since, "")
+	require.EqualValues(t, 10_000, a.json(t)["total"])
+	require.Equal(t, true, a.json(t)["total_is_least"])
+	a = c.call(t, http.StatusOK, "GET", path+"/dispatches?status=delivered&limit=5&offset=10000&"+since, "")
+	require.EqualValues(t, 10_006, a.json(t)["total"], "more than what was shown")
+	for _, query := range []string{"status=delivered", since, since + "&destination=" + dst} {
+		a = c.call(t, http.StatusOK, "GET", path+"/dispatches?limit=5&offset=10005&"+query, "")
+		require.EqualValues(t, 10_010, a.json(t)["total"], query)
+		require.NotContains(t, a.json(t), "total_is_least", query)
+		require.Len(t, a.items(t), 5, query)
+		require.Equal(t, "dsp_5", a.items(t)[0]["id"], query)
+		require.Equal(t, false, a.json(t)["has_more"], query)
+	}
+}
