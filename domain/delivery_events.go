@@ -1,5 +1,7 @@
 package domain
 
+import "time"
+
 // DeliveryCreated opens a delivery's stream.
 type DeliveryCreated struct {
 	Delivery     DeliveryID     `json:"delivery"`
@@ -56,11 +58,13 @@ type DestinationRemoved struct {
 	Destination DestinationID `json:"destination"`
 }
 
-// DestinationDisabled holds what is owed to a destination that asked for no more.
+// DestinationDisabled holds what is owed to a destination that asked for no more, or failed for too long.
 type DestinationDisabled struct {
-	Delivery    DeliveryID    `json:"delivery"`
-	Destination DestinationID `json:"destination"`
-	Reason      string        `json:"reason"`
+	Delivery     DeliveryID    `json:"delivery"`
+	Destination  DestinationID `json:"destination"`
+	Reason       string        `json:"reason"`
+	Exhausted    int           `json:"exhausted,omitempty"`     // dispatches in a row that failed for good; absent: it asked for no more
+	FailingSince *time.Time    `json:"failing_since,omitempty"` // of those, when the first attempt that came to nothing was recorded
 }
 
 // EventType returns the event's name in storage.

@@ -81,7 +81,7 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 			UPDATE dispatches SET ordered = $2
 			WHERE destination_id = $1 AND due IS NOT NULL AND (SELECT ordered FROM dispatch_targets WHERE destination_id = $1) <> $2`
 		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false` + anew + ` WHERE destination_id = $1`
-		disable = `UPDATE dispatch_targets SET disabled = true WHERE destination_id = $1`
+		disable = `UPDATE dispatch_targets SET disabled = true, given_up = $2 WHERE destination_id = $1`
 		enable  = `UPDATE dispatch_targets SET disabled = false` + anew + ` WHERE destination_id = $1`
 		rotate  = `UPDATE dispatch_targets SET config = ` + withSigning + `, version = $3 WHERE destination_id = $1`
 		remove  = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
@@ -119,7 +119,7 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 		batch.Queue(reorder, e.Destination.ID, e.Destination.Ordered)
 		batch.Queue(change, e.Destination.ID, e.Destination, entry.Version)
 	case domain.DestinationDisabled:
-		batch.Queue(disable, e.Destination)
+		batch.Queue(disable, e.Destination, e.FailingSince)
 	case domain.DestinationEnabled:
 		batch.Queue(enable, e.Destination)
 	case domain.SigningSecretRotated:

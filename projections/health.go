@@ -79,7 +79,7 @@ func (s *streak) exhaust() {
 }
 
 // anew is what makes a destination one of which nothing is known.
-const anew = `, failures = 0, failing_since = NULL, probe_at = NULL, proven = 0, exhausted = 0`
+const anew = `, failures = 0, failing_since = NULL, probe_at = NULL, proven = 0, exhausted = 0, given_up = NULL`
 
 // flush queues what the run changes, and begins another.
 func (h *health) flush(batch *pgx.Batch) {

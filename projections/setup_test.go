@@ -277,7 +277,13 @@ func (h *history) configure(t *rapid.T, i int) {
 	case 6:
 		try(t, h.bundle, domain.RemoveDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
 	case 7:
-		try(t, h.bundle, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
+		if rapid.Bool().Draw(t, "gone") {
+			try(t, h.bundle, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
+			return
+		}
+		try(t, h.bundle, domain.GiveUpDestination{
+			Delivery: d.ID, Destination: dst, Revision: d.Revision, Exhausted: 1, FailingSince: time.Unix(0, 0), Tolerance: domain.Tolerance{Dispatches: 1},
+		})
 	case 8:
 		try(t, h.bundle, domain.EnableDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
 	case 9:

@@ -37,6 +37,8 @@ type engineFlags struct {
 	RetrySchedule          []time.Duration `placeholder:"WAIT" help:"Waits before the attempts after the first, such as 1s,2s,4s. Default: 1m,5m,15m,1h,6h."`
 	Attempts               int             `default:"4096" help:"Webhook attempts that this process has under way at most; those of one organisation leave as many free as they take."`
 	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
+	DisableAfterDispatches int             `default:"5" help:"Dispatches in a row that failed for good after which their destination is disabled. 0: none is."`
+	DisableAfterTime       time.Duration   `default:"24h" help:"Time that a destination must have failed, too, to be disabled."`
 	CORSOrigin             []string        `name:"cors-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the API from browsers, such as https://app.example.com, or * for all. May be repeated. Default: none."`
 	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`
 }
@@ -55,12 +57,23 @@ func (f engineFlags) Validate() error {
 	if f.Attempts < 1 || f.AttemptsPerDestination < 1 {
 		return errors.New("--attempts and --attempts-per-destination must be at least 1")
 	}
+	if f.DisableAfterDispatches < 0 || f.DisableAfterTime <= 0 {
+		return errors.New("--disable-after-dispatches must not be negative, and --disable-after-time more than nothing")
+	}
 	for _, wait := range f.RetrySchedule {
 		if wait <= 0 {
 			return fmt.Errorf("--retry-schedule must be waits such as 1s,2s,4s: %s is none", wait)
 		}
 	}
 	return f.check()
+}
+
+// tolerance says for how long a destination may fail.
+func (f engineFlags) tolerance() domain.Tolerance {
+	if f.DisableAfterDispatches == 0 {
+		return domain.Tolerance{Dispatches: -1}
+	}
+	return domain.Tolerance{Dispatches: f.DisableAfterDispatches, Time: f.DisableAfterTime}
 }
 
 // The roles of a process.
@@ -189,7 +202,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		attempts, err := webhooks.Add(ctx, router, webhooks.Config{
 			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
-			Grace: attemptGrace, Tracer: e.tracer, Observe: e.observe,
+			Tolerance: e.tolerance(), Grace: attemptGrace, Tracer: e.tracer, Observe: e.observe,
 		})
 		if err != nil {
 			return nil, err

@@ -13,6 +13,9 @@ import (
 // SweepSecrets is what a worker does every now and then.
 var SweepSecrets = sweepSecrets
 
+// Judge is what a worker does every second or so.
+var Judge = judge
+
 // NewTokens returns the tokens of a destination.
 var NewTokens = newTokens
 

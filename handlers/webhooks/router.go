@@ -28,6 +28,10 @@ type Config struct {
 	// [domain.DefaultRetries].
 	Retries domain.RetrySchedule
 
+	// Tolerance says for how long a destination may fail before it is disabled. Default
+	// [domain.DefaultTolerance]; of negative Dispatches none is disabled.
+	Tolerance domain.Tolerance
+
 	// Workers is how many attempts this process has under way at most. Those of one organisation
 	// leave as many free as they take. Default 4096.
 	Workers int
@@ -78,6 +82,8 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (*Attempts, er
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.Tolerance.Dispatches = cmp.Or(cfg.Tolerance.Dispatches, domain.DefaultTolerance.Dispatches)
+	cfg.Tolerance.Time = cmp.Or(cfg.Tolerance.Time, domain.DefaultTolerance.Time)
 	cfg.Workers = cmp.Or(cfg.Workers, 4096)
 	cfg.Share = cmp.Or(cfg.Share, 64)
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)

@@ -96,7 +96,7 @@ func (s *subscriber) drain() {
 
 // run claims and hands out until ctx is done.
 func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
-	var released, swept, looked time.Time
+	var released, swept, looked, judged time.Time
 	for ctx.Err() == nil {
 		position, shown := s.shown.Next()
 		claimed, err := s.next(ctx, position, out)
@@ -112,6 +112,10 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 		if err == nil && now.Sub(looked) > secretsEvery {
 			looked = now
 			err = sweepSecrets(ctx, s.cfg.Pool)
+		}
+		if err == nil && now.Sub(judged) > judgeEvery {
+			judged = now
+			err = judge(ctx, s.cfg)
 		}
 		s.report(ctx, err)
 		switch {

@@ -495,11 +495,13 @@ type Counts struct {
 // CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
-	AuthType       *AuthType `json:"auth_type,omitempty"`
-	ClientID       *string   `json:"client_id,omitempty"`
-	CreatedAt      time.Time `json:"created_at"`
-	DeliveryID     string    `json:"delivery_id"`
-	DisabledReason *string   `json:"disabled_reason,omitempty"`
+	AuthType   *AuthType `json:"auth_type,omitempty"`
+	ClientID   *string   `json:"client_id,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	DeliveryID string    `json:"delivery_id"`
+
+	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
+	DisabledReason *string `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
@@ -525,7 +527,7 @@ type CreatedDestination struct {
 	// SigningSecret When it was made for you: shown this once.
 	SigningSecret *string `json:"signing_secret,omitempty"`
 
-	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
+	// Status A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
 	TokenURL       *string           `json:"token_url,omitempty"`
@@ -678,11 +680,13 @@ type DeliveryTimes struct {
 // Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
-	AuthType       *AuthType `json:"auth_type,omitempty"`
-	ClientID       *string   `json:"client_id,omitempty"`
-	CreatedAt      time.Time `json:"created_at"`
-	DeliveryID     string    `json:"delivery_id"`
-	DisabledReason *string   `json:"disabled_reason,omitempty"`
+	AuthType   *AuthType `json:"auth_type,omitempty"`
+	ClientID   *string   `json:"client_id,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	DeliveryID string    `json:"delivery_id"`
+
+	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
+	DisabledReason *string `json:"disabled_reason,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
@@ -705,7 +709,7 @@ type Destination struct {
 	// SigningPublicKey Of `signature` v1a: `whpk_` and the base64 of the ed25519 public key.
 	SigningPublicKey *string `json:"signing_public_key,omitempty"`
 
-	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
+	// Status A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 	Status         DestinationStatus `json:"status"`
 	TimeoutSeconds *int              `json:"timeout_seconds,omitempty"`
 	TokenURL       *string           `json:"token_url,omitempty"`
@@ -788,7 +792,7 @@ type DestinationHealth struct {
 	// OldestDueAt When the first attempt that is owed was due, or will be. Absent when none is owed.
 	OldestDueAt *time.Time `json:"oldest_due_at,omitempty"`
 
-	// Status A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
+	// Status A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 	Status DestinationStatus `json:"status"`
 }
 
@@ -807,7 +811,7 @@ type DestinationPage struct {
 	Total      int64   `json:"total"`
 }
 
-// DestinationStatus A destination is disabled when it answers 410 Gone; what is owed to it is held until it is enabled or changed.
+// DestinationStatus A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 type DestinationStatus string
 
 // DestinationTest Example: {"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","duration_ms":48.2,"error":"the destination answered 401 Unauthorized","id":"tst_06h0ha9t4ntpq0z7b3m5k8x2ya","response_body":"who are you?","response_headers":{"Content-Type":"text/plain"},"started_at":"2025-11-30T12:00:00.123456Z","status":401,"success":false}

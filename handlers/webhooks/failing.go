@@ -1,0 +1,103 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// judgeEvery is how often destinations that fail are looked through.
+const judgeEvery = time.Second
+
+// Bounds of a look at the destinations that fail.
+const (
+	judgeMost = 100    // in one look
+	judgeLag  = 10_000 // events that the read model may be behind
+)
+
+// A failing is a destination to be judged.
+type failing struct {
+	Destination domain.DestinationID `db:"destination_id"`
+	Delivery    domain.DeliveryID    `db:"delivery_id"`
+	Revision    int64                `db:"revision"` // of the delivery, of which the row shows all
+	Recovered   bool                 `db:"recovered"`
+	Exhausted   int                  `db:"exhausted"`
+	Since       *time.Time           `db:"failing_since"`
+}
+
+// judge disables destinations that have failed for longer than is tolerated, and enables those again that
+// took a webhook after all.
+//
+// Any number of processes may judge, and be interrupted: what is decided guards the delivery's revision as
+// of which the row was read, so that a destination is disabled once, and not by what was before somebody
+// enabled or changed it. Attempts are recorded elsewhere, and nothing guards against one that succeeds at the
+// same time. Those in the log that the read model does not show yet are looked for; for one that is
+// recorded after that, or was under way, the next look finds that the failing which was given up has ended.
+func judge(ctx context.Context, cfg Config) error {
+	const query = `
+		SELECT t.destination_id, t.delivery_id, d.version AS revision, t.disabled AS recovered, t.exhausted, t.failing_since
+		FROM dispatch_targets t
+		CROSS JOIN (SELECT position FROM cursors WHERE name = 'dispatches') AS shown
+		CROSS JOIN (SELECT position FROM log_head) AS head
+		CROSS JOIN LATERAL (
+			SELECT version, position FROM events WHERE stream = 'delivery/' || t.delivery_id ORDER BY version DESC LIMIT 1
+		) AS d
+		WHERE (t.probe_at IS NOT NULL OR t.exhausted > 0 OR t.given_up IS NOT NULL) AND NOT t.removed
+			AND CASE
+				WHEN t.disabled THEN t.given_up IS NOT NULL AND t.failing_since IS DISTINCT FROM t.given_up
+				ELSE t.exhausted >= $1 AND t.failing_since <= now() - make_interval(secs => $2)
+					AND head.position - shown.position <= $3 AND NOT EXISTS (
+						SELECT FROM events e
+						WHERE e.position > shown.position AND e.type = 'attempt.succeeded' AND e.data->>'destination' = t.destination_id
+					)
+			END
+			AND d.position <= shown.position
+		LIMIT $4`
+	tolerated := cfg.Tolerance
+	if tolerated.Dispatches < 1 {
+		return nil
+	}
+	rows, _ := cfg.Pool.Query(ctx, query, tolerated.Dispatches, tolerated.Time.Seconds(), judgeLag, judgeMost) // CollectRows reports the error
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[failing])
+	if err != nil {
+		return fmt.Errorf("look for failing destinations: %w", err)
+	}
+	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"})
+	for _, f := range found {
+		if err := f.decide(ctx, cfg); err != nil {
+			return fmt.Errorf("judge destination %s: %w", f.Destination, err)
+		}
+	}
+	return nil
+}
+
+// decide disables or enables a destination, if nobody was faster.
+func (f failing) decide(ctx context.Context, cfg Config) error {
+	var cmd eventstore.Command[domain.Delivery, domain.Event] = domain.RecoverDestination{
+		Delivery: f.Delivery, Destination: f.Destination, Revision: f.Revision,
+	}
+	if !f.Recovered {
+		cmd = domain.GiveUpDestination{
+			Delivery: f.Delivery, Destination: f.Destination, Revision: f.Revision,
+			Exhausted: f.Exhausted, FailingSince: *f.Since, Tolerance: cfg.Tolerance,
+		}
+	}
+	o, err := eventstore.Execute(ctx, cfg.Store, cmd)
+	if err != nil || o.Commit.Position == 0 {
+		return err
+	}
+	attrs := []slog.Attr{slog.String("delivery", string(f.Delivery)), slog.String("destination", string(f.Destination))}
+	if f.Recovered {
+		cfg.Log.LogAttrs(ctx, slog.LevelInfo, "destination enabled again", attrs...)
+		return nil
+	}
+	attrs = append(attrs, slog.String("reason", o.State.Destinations[f.Destination].DisabledReason))
+	cfg.Log.LogAttrs(ctx, slog.LevelWarn, "destination disabled", attrs...)
+	return nil
+}
