@@ -406,6 +406,34 @@ func requireNobodyAppends(t *testing.T, pool *pgxpool.Pool) {
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'`
 	require.Eventually(t, func() bool {
 		var n int
-		return pool.QueryRow(t.Context(), query).Scan(&n) == nil && n == 0
+		return pool.QueryRow(context.WithoutCancel(t.Context()), query).Scan(&n) == nil && n == 0
+	}, patience, 5*time.Millisecond)
+}
+
+func TestATransactionThatWaitedTooLongForItsClientIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t) + "&idle_in_transaction_session_timeout=100"
+	direct := newPool(t, url)
+	p, pool := newProxy(t, url)
+	var late atomic.Bool
+	p.pass = func(_ int, toServer bool, piece []byte) int {
+		if toServer && bytes.Contains(piece, []byte("COPY")) && !late.Swap(true) {
+			awaitIdle(t, direct)
+		}
+		return len(piece)
+	}
+	c, err := newStore(pool).Append(within(t), note("a", 0, "one"))
+	require.NoError(t, err)
+	require.Equal(t, eventstore.Position(1), c.Position)
+	require.True(t, late.Load())
+}
+
+// awaitIdle waits until Postgres has closed the connection of a transaction that did nothing.
+func awaitIdle(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	const query = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`
+	require.Eventually(t, func() bool {
+		var n int
+		return pool.QueryRow(context.WithoutCancel(t.Context()), query).Scan(&n) == nil && n == 0
 	}, patience, 5*time.Millisecond)
 }

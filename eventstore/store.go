@@ -131,7 +131,7 @@ func IsUnavailable(err error) bool {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		const connection, resources, intervention = "08", "53", "57"
 		class := pgErr.Code[:min(2, len(pgErr.Code))]
-		return class == connection || class == resources || class == intervention || pgErr.Code == readOnly
+		return class == connection || class == resources || class == intervention || pgErr.Code == readOnly || pgErr.Code == idle
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -145,6 +145,9 @@ func IsUnavailable(err error) bool {
 
 // readOnly is the code of a write to a standby, which is what a fail-over looks like.
 const readOnly = "25006"
+
+// idle is the code of a connection that Postgres closed, since its transaction had waited too long for its client.
+const idle = "25P03"
 
 // ErrUnavailable is in the chain of errors of calls that gave up waiting for the database.
 var ErrUnavailable = errors.New("the database is unavailable")

@@ -104,7 +104,7 @@ func unrecorded(tb testing.TB, pool *pgxpool.Pool, ids []string) []string {
 
 // settle waits until nothing is owed any more, and checks that each acknowledged company is in
 // the feed once, reached the receiver, and that the log is sound.
-func settle(tb testing.TB, c client, database, delivery string, s *sink, acked []string) {
+func settle(tb testing.TB, c client, database, delivery string, s interface{ got(company string) int }, acked []string) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
 		if !c.caughtUp(tb) { // the feed and the dispatches come from two followers

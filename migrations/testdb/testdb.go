@@ -88,10 +88,18 @@ func URL(tb testing.TB) string {
 	return withDatabase(shared.admin, name)
 }
 
-// open returns a pool that is closed with the test.
+// open returns a pool that is closed with the test. It is that of the ledger, but for a transaction, which may
+// wait for its test for as long as it likes.
 func open(tb testing.TB, address string) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := migrations.OpenPool(tb.Context(), address, 20)
+	strict, err := migrations.OpenPool(tb.Context(), address, 20)
+	if err != nil {
+		tb.Fatalf("testdb: open pool: %v", err)
+	}
+	config := strict.Config()
+	strict.Close() // it has not connected
+	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatalf("testdb: open pool: %v", err)
 	}

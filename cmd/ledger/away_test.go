@@ -1,0 +1,127 @@
+package main
+
+import (
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+// leaseTime is how long an attempt is leased to a destination with a time-out of a second.
+const leaseTime = 16 * time.Second
+
+// takeOver is how much later than that another process begins the attempt again at most.
+const takeOver = 5 * time.Second
+
+// freeze stops the process as it is, until it is told to go on.
+func (p *process) freeze(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGSTOP))
+}
+
+// thaw lets a frozen process go on.
+func (p *process) thaw(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// refusals returns how many outcomes of the process were refused, as another's came first.
+func (c client) refusals(tb testing.TB) float64 {
+	tb.Helper()
+	_, _, body, err := c.do(tb.Context(), http.MethodGet, "/metrics", "", "")
+	require.NoError(tb, err)
+	return metric(tb, string(body), `ledger_leases_lost_total{reason="refused"}`)
+}
+
+func TestProcessAwayForLongerThanItsLeaseRecordsNothingOverAnothers(t *testing.T) {
+	t.Parallel()
+	faults := map[string]struct {
+		leave, back func(t *testing.T, p *process, w *wire)
+	}{
+		"stopped": {
+			func(t *testing.T, p *process, _ *wire) { t.Helper(); p.freeze(t) },
+			func(t *testing.T, p *process, _ *wire) { t.Helper(); p.thaw(t) },
+		},
+		"cut off": {func(_ *testing.T, _ *process, w *wire) { w.cut() }, func(_ *testing.T, _ *process, w *wire) { w.mend() }},
+		"unheard": {func(_ *testing.T, _ *process, w *wire) { w.stall() }, func(_ *testing.T, _ *process, w *wire) { w.mend() }},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database, key := testdb.URL(t), encryptionKey()
+			pool, w := openPool(t, database), newWire(t, database)
+			gate := make(chan struct{})
+			var requests atomic.Int32
+			j := newJournal(t, func(rw http.ResponseWriter, r *http.Request, c call, tell func(int)) {
+				if requests.Add(1) == 1 {
+					<-gate
+				}
+				taken(rw, r, c, tell)
+			})
+			first := serve(t, w.url, key, "--roles", "attempt")
+			rest := serve(t, database, key, "--roles", "api,follow")
+			c := rest.at(newKey(t, database))
+			delivery := c.delivery(t, j.url)
+			c.qualify(t, delivery, comp)
+			j.await(t, 1)
+			fault.leave(t, first, w)
+			close(gate)
+			second := serve(t, database, key, "--roles", "attempt")
+
+			calls := j.await(t, 2)
+			require.Equal(t, calls[0].key(), calls[1].key())
+			late := calls[1].at.Sub(calls[0].at) - leaseTime
+			require.Greater(t, late, -time.Second, "its lease had not ended")
+			require.Less(t, late, takeOver, "nobody takes over")
+			c.awaitCount(t, delivery, "delivered", 1)
+			recorded := outcomes(t, pool)
+			fault.back(t, first, w)
+			require.Eventually(t, func() bool { return first.at("").refusals(t) == 1 }, patience, pollEvery, "its late outcome is not refused")
+			require.Equal(t, recorded, outcomes(t, pool))
+
+			require.NoError(t, second.stop(t), second.printed())
+			c.qualify(t, delivery, "comp_after") // who was away goes on
+			c.awaitCount(t, delivery, "delivered", 2)
+			settle(t, c, database, delivery, j, []string{comp, "comp_after"})
+			require.NoError(t, first.stop(t), first.printed())
+			require.NoError(t, rest.stop(t), rest.printed())
+			require.Len(t, j.all(), 3)
+			reconcile(t, pool, j)
+			requireSound(t, pool)
+			t.Logf("attempted again %s after the first request, %s after the lease ended at the latest", late+leaseTime, late)
+		})
+	}
+}
+
+func TestAttemptOfAKilledProcessIsMadeAgainWhenItsLeaseEnds(t *testing.T) {
+	t.Parallel()
+	database, key := testdb.URL(t), encryptionKey()
+	gate := make(chan struct{})
+	defer close(gate)
+	var requests atomic.Int32
+	j := newJournal(t, func(w http.ResponseWriter, r *http.Request, c call, tell func(int)) {
+		if requests.Add(1) == 1 {
+			<-gate
+			return
+		}
+		taken(w, r, c, tell)
+	})
+	rest := serve(t, database, key, "--roles", "api,follow")
+	c := rest.at(newKey(t, database))
+	delivery := c.delivery(t, j.url)
+	doomed := serve(t, database, key, "--roles", "attempt")
+	c.qualify(t, delivery, comp)
+	j.await(t, 1)
+	doomed.kill()
+	serve(t, database, key, "--roles", "attempt")
+	calls := j.await(t, 2)
+	took := calls[1].at.Sub(calls[0].at)
+	require.InDelta(t, (leaseTime + takeOver/2).Seconds(), took.Seconds(), (takeOver/2 + time.Second).Seconds())
+	c.awaitCount(t, delivery, "delivered", 1)
+	t.Logf("%s from the kill to the next attempt, with a time-out of a second", took)
+}
