@@ -48,8 +48,16 @@ func (v *rekeyVerb) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w.out, "%d secrets and %d requests were sealed anew. All are under key %s.\n", ofSecrets, ofRequests, keys[0].ID())
+	_, err = fmt.Fprintf(w.out, "Sealed anew: %s, %s. All are under key %s.\n", counted(ofSecrets, "secret"), counted(ofRequests, "request"), keys[0].ID())
 	return err
+}
+
+// counted returns n and the noun for so many.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // withBar rekeys with a bar on w, and returns how many were sealed anew.

@@ -43,7 +43,7 @@ func TestEncryptionKeyIsChangedWhileTheLedgerServes(t *testing.T) {
 	check("KEY SECRETS REQUESTS GIVEN", first.ID()+" 0 0 yes, seals", second.ID()+" 4 1 yes")
 	out, _, err := verb(t, "", "rekey", "--database-url", database, "--encryption-key-file", both)
 	require.NoError(t, err)
-	require.Equal(t, "4 secrets and 1 requests were sealed anew. All are under key "+first.ID()+".\n", out)
+	require.Equal(t, "Sealed anew: 4 secrets, 1 request. All are under key "+first.ID()+".\n", out)
 	check(first.ID()+" 4 1 yes, seals", second.ID()+" 0 0 yes")
 
 	c.qualify(t, delivery, "comp_1")

@@ -65,7 +65,7 @@ func (v *Vault) reseal(ctx context.Context, rows []sealedRow) (int64, error) {
 	for i, row := range rows {
 		plain, err := v.Unseal(row.ID, row.Sealed)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("open secret %s: %w", row.ID, err)
 		}
 		ids[i], old[i], sealed[i] = row.ID, row.Sealed, v.Seal(row.ID, plain)
 	}

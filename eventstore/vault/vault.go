@@ -115,7 +115,10 @@ func (v *Vault) Open(ctx context.Context, id string) (string, error) {
 		return "", fmt.Errorf("open secret %s: %w", id, err)
 	}
 	secret, err := v.Unseal(id, sealed)
-	return string(secret), err
+	if err != nil {
+		return "", fmt.Errorf("open secret %s: %w", id, err)
+	}
+	return string(secret), nil
 }
 
 // Mark returns what everything that the vault seals begins with: the ID of its first key.
@@ -126,17 +129,13 @@ func (v *Vault) Seal(id string, plain []byte) []byte {
 	return v.key.aead.Seal(v.key.id[:len(v.key.id):len(v.key.id)], nil, plain, []byte(id))
 }
 
-// Unseal returns what was sealed under id.
+// Unseal returns what was sealed under id. Its error does not say what that is, which the caller knows.
 func (v *Vault) Unseal(id string, sealed []byte) ([]byte, error) {
 	sealer, ciphertext := [4]byte{}, sealed[min(len(sealed), 4):]
 	copy(sealer[:], sealed)
 	key, ok := v.keys[sealer]
 	if !ok {
-		return nil, fmt.Errorf("open secret %s: it was sealed with another key, %s", id, hex.EncodeToString(sealer[:]))
+		return nil, fmt.Errorf("it was sealed with another key, %s", hex.EncodeToString(sealer[:]))
 	}
-	plain, err := key.aead.Open(nil, nil, ciphertext, []byte(id))
-	if err != nil {
-		return nil, fmt.Errorf("open secret %s: %w", id, err)
-	}
-	return plain, nil
+	return key.aead.Open(nil, nil, ciphertext, []byte(id))
 }

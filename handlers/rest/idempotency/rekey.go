@@ -112,7 +112,7 @@ func (k *Keys) resealed(row sealedRow) (sealedRow, error) {
 		}
 		plain, err := k.sealer.Unseal(r.id(column), *sealed)
 		if err != nil {
-			return row, err
+			return row, fmt.Errorf("open what is kept of the request under Idempotency-Key %s of %s: %w", row.Key, row.Organisation, err)
 		}
 		*sealed = k.sealer.Seal(r.id(column), plain)
 	}

@@ -163,7 +163,9 @@ func TestRekeyLeavesWhatItCannotOpenUntilNobodyReadsIt(t *testing.T) {
 	require.NoError(t, begin(t, sealedBy(pool, lost), request(1)).Keep(t.Context(), []byte("answer")))
 	keys := sealedBy(pool, current)
 	_, err := keys.Rekey(t.Context(), never(t))
-	require.ErrorContains(t, err, "it was sealed with another key, "+lost.ID())
+	about := request(1)
+	require.EqualError(t, err, "open what is kept of the request under Idempotency-Key "+about.Key+" of "+string(about.Organisation)+
+		": it was sealed with another key, "+lost.ID())
 	require.Equal(t, "answer", string(begin(t, sealedBy(pool, lost), request(1)).Answer))
 
 	_, err = pool.Exec(t.Context(), `UPDATE idempotency_keys SET created_at = created_at - interval '24 hours'`)
