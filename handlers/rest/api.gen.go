@@ -493,7 +493,7 @@ type Counts struct {
 	Retrying  int64 `json:"retrying"`
 }
 
-// CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
+// CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType   *AuthType `json:"auth_type,omitempty"`
@@ -510,9 +510,12 @@ type CreatedDestination struct {
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID                 string   `json:"id"`
-	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
-	Name               *string  `json:"name,omitempty"`
+	ID          string  `json:"id"`
+	MaxInFlight *int    `json:"max_in_flight,omitempty"`
+	Name        *string `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
@@ -631,7 +634,7 @@ type DeliveryChange struct {
 	Timezone *Timezone `json:"timezone,omitempty"`
 }
 
-// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
+// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of dispatches by status.
 	Counts           Counts        `json:"counts"`
@@ -678,7 +681,7 @@ type DeliveryTimes struct {
 	P99Ms  float64 `json:"p99_ms"`
 }
 
-// Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
+// Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType   *AuthType `json:"auth_type,omitempty"`
@@ -695,9 +698,12 @@ type Destination struct {
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID                 string   `json:"id"`
-	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
-	Name               *string  `json:"name,omitempty"`
+	ID          string  `json:"id"`
+	MaxInFlight *int    `json:"max_in_flight,omitempty"`
+	Name        *string `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
@@ -743,6 +749,9 @@ type DestinationChange struct {
 	Headers     *map[string]string `json:"headers,omitempty"`
 	MaxInFlight *int               `json:"max_in_flight,omitempty"`
 	Name        *string            `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered *Ordered `json:"ordered,omitempty"`
 
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
@@ -800,7 +809,7 @@ type DestinationHealth struct {
 // DestinationHealthBreaker `closed`: whatever is due is attempted; `open`: nothing is, until `next_probe_at`; `half_open`: one attempt is.
 type DestinationHealthBreaker string
 
-// DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
+// DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
 type DestinationPage struct {
 	HasMore bool          `json:"has_more"`
 	Items   []Destination `json:"items"`
@@ -1099,6 +1108,9 @@ type NewDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered *Ordered `json:"ordered,omitempty"`
+
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
 
@@ -1177,6 +1189,9 @@ type NewReplay struct {
 
 // NewReplayStatus How they have ended.
 type NewReplayStatus string
+
+// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+type Ordered = bool
 
 // Organisation Example: {"created_at":"2025-11-30T11:50:00.104211Z","id":"org_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"Acme"}
 type Organisation struct {

@@ -128,7 +128,7 @@ func changeOf(b NewDestination) DestinationChange {
 		HeaderName: b.HeaderName, HeaderValue: b.HeaderValue, TokenURL: b.TokenURL, ClientID: b.ClientID,
 		ClientSecret: b.ClientSecret, Scope: b.Scope, SigningSecret: b.SigningSecret, Headers: b.Headers,
 		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RateLimitPerSecond: b.RateLimitPerSecond,
-		RetrySchedule: b.RetrySchedule,
+		RetrySchedule: b.RetrySchedule, Ordered: b.Ordered,
 	}
 }
 
@@ -278,6 +278,9 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 	if b.RateLimitPerSecond != nil {
 		d.RateLimit = *b.RateLimitPerSecond
 	}
+	if b.Ordered != nil {
+		d.Ordered = *b.Ordered
+	}
 	if b.RetrySchedule != nil {
 		d.RetrySchedule = make(domain.RetrySchedule, len(*b.RetrySchedule))
 		for i, seconds := range *b.RetrySchedule {
@@ -327,7 +330,8 @@ func showDestination(d projections.Destination) Destination {
 		TokenURL: optional(d.TokenURL), ClientID: optional(d.ClientID), Scope: optional(d.Scope),
 		Signature: optional(schemeOf(d.Destination)), SigningPublicKey: optional(d.PublicKey),
 		TimeoutSeconds: optional(d.TimeoutSeconds), MaxInFlight: optional(d.MaxInFlight), RateLimitPerSecond: optional(d.RateLimit),
-		Status: DestinationStatusActive, DisabledReason: optional(d.DisabledReason), FormerSecretSignsUntil: d.FormerEnds,
+		Ordered: optional(d.Ordered),
+		Status:  DestinationStatusActive, DisabledReason: optional(d.DisabledReason), FormerSecretSignsUntil: d.FormerEnds,
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 	if d.DisabledReason != "" {
@@ -354,7 +358,7 @@ func showSecretOnce(d projections.Destination, made string) CreatedDestination {
 		ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
 		Username: shown.Username, HeaderName: shown.HeaderName, TokenURL: shown.TokenURL, ClientID: shown.ClientID, Scope: shown.Scope,
 		Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight,
-		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule,
+		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule, Ordered: shown.Ordered,
 		Status: shown.Status, DisabledReason: shown.DisabledReason, FormerSecretSignsUntil: shown.FormerSecretSignsUntil,
 		CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt, SigningSecret: optional(made),
 		Signature: shown.Signature, SigningPublicKey: shown.SigningPublicKey,

@@ -18,7 +18,7 @@ func TestDestinationIsChangedFieldByField(t *testing.T) {
 	delivery := c.createDelivery(t, sampleDelivery)
 	path := "/api/v1/deliveries/" + delivery + "/destinations"
 	a := c.call(t, http.StatusCreated, "POST", path, `{"type":"webhook","url":"https://a.com/x","name":"CRM","auth_type":"bearer","auth_token":"t",
-		"headers":{"x-team":"sales"},"timeout_seconds":20,"max_in_flight":3,"retry_schedule":[1,2.5]}`)
+		"headers":{"x-team":"sales"},"timeout_seconds":20,"max_in_flight":3,"retry_schedule":[1,2.5],"ordered":true}`)
 	one := path + "/" + a.field(t, "id")
 	require.Equal(t, one, a.header.Get("Location"))
 	read := c.call(t, http.StatusOK, "GET", one, "")
@@ -27,6 +27,8 @@ func TestDestinationIsChangedFieldByField(t *testing.T) {
 	require.NotContains(t, v, "signing_secret", "it is shown once")
 	require.Equal(t, map[string]any{"X-Team": "sales"}, v["headers"])
 	require.Equal(t, []any{1.0, 2.5}, v["retry_schedule"])
+	require.Equal(t, true, a.json(t)["ordered"])
+	require.Equal(t, true, v["ordered"])
 
 	changed := c.call(t, http.StatusOK, "PUT", one, `{"timeout_seconds":30,"headers":{}}`)
 	want := read.json(t)
@@ -38,6 +40,8 @@ func TestDestinationIsChangedFieldByField(t *testing.T) {
 	require.NotEqual(t, read.header.Get("ETag"), changed.header.Get("ETag"))
 	require.Equal(t, changed.body, c.call(t, http.StatusOK, "GET", one, "").body, "one reads what one wrote")
 
+	require.NotContains(t, c.call(t, http.StatusOK, "PUT", one, `{"ordered":false}`).json(t), "ordered", "which it has where it is absent")
+	require.Equal(t, true, c.call(t, http.StatusOK, "PUT", one, `{"ordered":true}`).json(t)["ordered"])
 	c.call(t, http.StatusOK, "PUT", one, `{"auth_type":"none"}`)
 	c.call(t, http.StatusUnprocessableEntity, "PUT", one, `{"auth_type":"bearer"}`) // the token is gone
 

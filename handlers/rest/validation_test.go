@@ -60,6 +60,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		"unknown auth":        {"POST", destinations, `{"type":"webhook","url":"https://a.com","auth_type":"digest","auth_token":"x"}`, []string{"auth_type"}},
 		"token without auth":  {"POST", destinations, `{"type":"webhook","url":"https://a.com","auth_token":"x"}`, []string{"auth_token"}},
 		"pull with a push":    {"POST", destinations, `{"type":"api","url":"https://a.com","signing_secret":"whsec_x"}`, []string{"url", "signing_secret"}},
+		"pull in order":       {"POST", destinations, `{"type":"api","ordered":true}`, []string{"ordered"}},
 		"private address":     {"POST", destinations, `{"type":"webhook","url":"http://10.0.0.1/"}`, []string{"url"}},
 		"to private address":  {"PUT", destinations + "/" + destination, `{"url":"http://10.0.0.1/"}`, []string{"url"}},
 		"another type":        {"PUT", destinations + "/" + destination, `{"type":"api"}`, []string{"type"}},

@@ -492,7 +492,7 @@ type Counts struct {
 	Retrying  int64 `json:"retrying"`
 }
 
-// CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
+// CreatedDestination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"signing_secret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type CreatedDestination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType   *AuthType `json:"auth_type,omitempty"`
@@ -509,9 +509,12 @@ type CreatedDestination struct {
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID                 string   `json:"id"`
-	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
-	Name               *string  `json:"name,omitempty"`
+	ID          string  `json:"id"`
+	MaxInFlight *int    `json:"max_in_flight,omitempty"`
+	Name        *string `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
@@ -630,7 +633,7 @@ type DeliveryChange struct {
 	Timezone *Timezone `json:"timezone,omitempty"`
 }
 
-// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
+// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of dispatches by status.
 	Counts           Counts        `json:"counts"`
@@ -677,7 +680,7 @@ type DeliveryTimes struct {
 	P99Ms  float64 `json:"p99_ms"`
 }
 
-// Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
+// Destination Example: {"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}
 type Destination struct {
 	// AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 	AuthType   *AuthType `json:"auth_type,omitempty"`
@@ -694,9 +697,12 @@ type Destination struct {
 	Headers                *map[string]string `json:"headers,omitempty"`
 
 	// ID Example: dst_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID                 string   `json:"id"`
-	MaxInFlight        *int     `json:"max_in_flight,omitempty"`
-	Name               *string  `json:"name,omitempty"`
+	ID          string  `json:"id"`
+	MaxInFlight *int    `json:"max_in_flight,omitempty"`
+	Name        *string `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
@@ -742,6 +748,9 @@ type DestinationChange struct {
 	Headers     *map[string]string `json:"headers,omitempty"`
 	MaxInFlight *int               `json:"max_in_flight,omitempty"`
 	Name        *string            `json:"name,omitempty"`
+
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered *Ordered `json:"ordered,omitempty"`
 
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
@@ -799,7 +808,7 @@ type DestinationHealth struct {
 // DestinationHealthBreaker `closed`: whatever is due is attempted; `open`: nothing is, until `next_probe_at`; `half_open`: one attempt is.
 type DestinationHealthBreaker string
 
-// DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
+// DestinationPage Example: {"has_more":false,"items":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"limit":20,"offset":0,"total":1}
 type DestinationPage struct {
 	HasMore bool          `json:"has_more"`
 	Items   []Destination `json:"items"`
@@ -1098,6 +1107,9 @@ type NewDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	Ordered *Ordered `json:"ordered,omitempty"`
+
 	// Password Of auth_type basic.
 	Password *string `json:"password,omitempty"`
 
@@ -1176,6 +1188,9 @@ type NewReplay struct {
 
 // NewReplayStatus How they have ended.
 type NewReplayStatus string
+
+// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+type Ordered = bool
 
 // Organisation Example: {"created_at":"2025-11-30T11:50:00.104211Z","id":"org_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"Acme"}
 type Organisation struct {
@@ -2847,7 +2862,7 @@ type ClientInterface interface {
 
 	// StartReplayWithBody Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2856,7 +2871,7 @@ type ClientInterface interface {
 
 	// StartReplay Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2900,7 +2915,7 @@ type ClientInterface interface {
 
 	// RetryDispatch Has a dispatch attempted again soon
 	//
-	// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held. Asking again before it was attempted changes nothing. 409 when the destination was removed.
+	// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held; at an `ordered` destination it waits for those before it, and those after it wait for it. Asking again before it was attempted changes nothing. 409 when the destination was removed.
 	//
 	// Corresponds with POST /api/v1/dispatches/{dispatch_id}/retry (the `RetryDispatch` operationId).
 	RetryDispatch(ctx context.Context, dispatchID DispatchID, params *RetryDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3565,7 +3580,7 @@ func (c *Client) QualifyCompanies(ctx context.Context, deliveryID FeedID, params
 
 // StartReplayWithBody Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3584,7 +3599,7 @@ func (c *Client) StartReplayWithBody(ctx context.Context, deliveryID DeliveryID,
 
 // StartReplay Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3688,7 +3703,7 @@ func (c *Client) ReadDispatch(ctx context.Context, dispatchID DispatchID, params
 
 // RetryDispatch Has a dispatch attempted again soon
 //
-// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held. Asking again before it was attempted changes nothing. 409 when the destination was removed.
+// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held; at an `ordered` destination it waits for those before it, and those after it wait for it. Asking again before it was attempted changes nothing. 409 when the destination was removed.
 //
 // Corresponds with POST /api/v1/dispatches/{dispatch_id}/retry (the `RetryDispatch` operationId).
 func (c *Client) RetryDispatch(ctx context.Context, dispatchID DispatchID, params *RetryDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7063,7 +7078,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartReplayWithBodyWithResponse Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7072,7 +7087,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartReplayWithResponse Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7126,7 +7141,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryDispatchWithResponse Has a dispatch attempted again soon
 	//
-	// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held. Asking again before it was attempted changes nothing. 409 when the destination was removed.
+	// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held; at an `ordered` destination it waits for those before it, and those after it wait for it. Asking again before it was attempted changes nothing. 409 when the destination was removed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -15267,7 +15282,7 @@ func (c *ClientWithResponses) QualifyCompaniesWithResponse(ctx context.Context, 
 
 // StartReplayWithBodyWithResponse Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15282,7 +15297,7 @@ func (c *ClientWithResponses) StartReplayWithBodyWithResponse(ctx context.Contex
 
 // StartReplayWithResponse Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries, and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15372,7 +15387,7 @@ func (c *ClientWithResponses) ReadDispatchWithResponse(ctx context.Context, disp
 
 // RetryDispatchWithResponse Has a dispatch attempted again soon
 //
-// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held. Asking again before it was attempted changes nothing. 409 when the destination was removed.
+// One that was delivered, failed or cancelled is owed again: the same `webhook-id` and the same bytes. One that still waits is due now. Attempt numbers go on; the schedule of retries begins anew. While the delivery is paused or the destination disabled it is held; at an `ordered` destination it waits for those before it, and those after it wait for it. Asking again before it was attempted changes nothing. 409 when the destination was removed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
