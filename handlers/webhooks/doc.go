@@ -17,4 +17,9 @@
 // At least one request for each dispatch, none at the same time, with the same webhook-id and
 // byte-identical body. Fresh dispatches go before retries; destinations are served in turn,
 // and none gets more than its share of the workers.
+//
+// One that is ordered gets them by sequence, each when all before it have ended. A worker that was
+// suspended for longer than its lease may still send one that another worker has made an end of, while
+// the next is under way: nothing on this side can call that request back. Its outcome is refused, and its
+// receiver knows it by the Ledger-Sequence, which is not above the last.
 package webhooks
