@@ -181,6 +181,7 @@ type EnableDestination struct {
 	Delivery     DeliveryID
 	Organisation OrganisationID
 	Destination  DestinationID
+	Replay       ReplayID // that is started with it; empty: none
 }
 
 // Stream names the stream the command is about.
@@ -192,7 +193,7 @@ func (c EnableDestination) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	if err != nil || dst.DisabledReason == "" {
 		return nil, err
 	}
-	return []Event{DestinationEnabled{Delivery: c.Delivery, Destination: c.Destination}}, nil
+	return []Event{DestinationEnabled{Delivery: c.Delivery, Destination: c.Destination, Replay: c.Replay}}, nil
 }
 
 // normal returns d with defaults filled in and header names in canonical form. One that

@@ -6,6 +6,7 @@ import "time"
 type DestinationEnabled struct {
 	Delivery    DeliveryID    `json:"delivery"`
 	Destination DestinationID `json:"destination"`
+	Replay      ReplayID      `json:"replay,omitempty"` // the job that was started with it; absent: none was
 }
 
 // SigningSecretRotated gives a destination another signing secret. It names secrets and holds

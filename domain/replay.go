@@ -22,6 +22,7 @@ type ReplayFilter struct {
 	Until       *time.Time     `json:"until,omitempty"`       // handed over before
 	Status      DispatchStatus `json:"status,omitempty"`      // empty: however they ended
 	Destination DestinationID  `json:"destination,omitempty"` // empty: any
+	EndedSince  *time.Time     `json:"ended_since,omitempty"` // ended then or later, or again
 }
 
 // Check returns an Invalid error with all that is wrong with the filter of d's dispatches.
@@ -29,6 +30,7 @@ func (r ReplayFilter) Check(d Delivery) error {
 	var f faults
 	f.checkTime("since", r.Since)
 	f.checkTime("until", r.Until)
+	f.checkTime("ended_since", r.EndedSince)
 	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
 		f.add("until", r.Until.Format(time.RFC3339Nano), "must be after since")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,6 +19,7 @@ type DispatchFilter struct {
 	Destination domain.DestinationID  // "": any
 	After       eventstore.Position   // handed over after it
 	UpTo        eventstore.Position   // handed over there or before; 0: no bound
+	EndedSince  *time.Time            // of those that have ended, which alone are asked for by it; nil: no bound
 }
 
 // DispatchPage says which part of a list of dispatches is wanted.

@@ -151,7 +151,7 @@ func (f DispatchFilter) endedFrom() string {
 		FROM dispatches d
 		JOIN dispatch_targets t USING (destination_id)
 		WHERE d.delivery_id = $1 AND ($2 = '' OR d.destination_id = $2) AND d.position > $3 AND d.position <= $4
-			AND NOT t.removed` + ended[f.Status]
+			AND NOT t.removed AND d.settled_at >= coalesce($5, '-infinity'::timestamptz)` + ended[f.Status]
 }
 
 // args are the parameters of endedFrom.
@@ -160,7 +160,7 @@ func (f DispatchFilter) args(more ...any) []any {
 	if upTo == 0 {
 		upTo = math.MaxInt64
 	}
-	return append([]any{f.Delivery, f.Destination, f.After, upTo}, more...)
+	return append([]any{f.Delivery, f.Destination, f.After, upTo, f.EndedSince}, more...)
 }
 
 // CountEnded returns how many dispatches of a filter have ended and could be attempted again. The
@@ -189,9 +189,9 @@ func (e Ended) Place() domain.ReplayPlace {
 func (v *Views) EndedAfter(ctx context.Context, filter DispatchFilter, place domain.ReplayPlace, limit int) ([]Ended, error) {
 	query := `
 		SELECT d.id, d.position, d.destination_id` + filter.endedFrom() + `
-			AND d.position >= $5 AND (d.position, d.id) > ($5, $6)
+			AND d.position >= $6 AND (d.position, d.id) > ($6, $7)
 		ORDER BY d.position, d.id
-		LIMIT $7`
+		LIMIT $8`
 	rows, _ := v.pool.Query(ctx, query, filter.args(place.Position, place.Dispatch, limit)...) // CollectRows reports the error
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Ended])
 	if err != nil {

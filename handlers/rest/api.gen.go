@@ -518,6 +518,9 @@ type CreatedDestination struct {
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
+	// ReplayID In the answer to an enabling that started a replay: its ID.
+	ReplayID *string `json:"replay_id,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
@@ -705,6 +708,9 @@ type Destination struct {
 	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
+	// ReplayID In the answer to an enabling that started a replay: its ID.
+	ReplayID *string `json:"replay_id,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
@@ -960,6 +966,12 @@ type DispatchRetry struct {
 // DispatchStatus `held` is what is owed while the delivery is paused or the destination disabled.
 type DispatchStatus string
 
+// Enabling defines model for Enabling.
+type Enabling struct {
+	// ReplayFailed Has what failed for good meanwhile attempted again.
+	ReplayFailed *bool `json:"replay_failed,omitempty"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	// Actor Who asked for it: an API key's ID, or a part of the ledger.
@@ -1177,6 +1189,9 @@ type NewReplay struct {
 	// DryRun Only count; record nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
 
+	// EndedSince Delivered, failed or cancelled then or later, whenever it was handed over.
+	EndedSince *time.Time `json:"ended_since,omitempty"`
+
 	// Since Handed over then or later.
 	Since *time.Time `json:"since,omitempty"`
 
@@ -1346,6 +1361,9 @@ type ReplayCount struct {
 type ReplayFilter struct {
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
+
+	// EndedSince Delivered, failed or cancelled then or later, whenever it was handed over.
+	EndedSince *time.Time `json:"ended_since,omitempty"`
 
 	// Since Handed over then or later.
 	Since *time.Time `json:"since,omitempty"`
@@ -2112,6 +2130,9 @@ type CreateDestinationJSONRequestBody = NewDestination
 
 // UpdateDestinationJSONRequestBody defines body for UpdateDestination for application/json ContentType.
 type UpdateDestinationJSONRequestBody = DestinationChange
+
+// EnableDestinationJSONRequestBody defines body for EnableDestination for application/json ContentType.
+type EnableDestinationJSONRequestBody = Enabling
 
 // RotateSecretJSONRequestBody defines body for RotateSecret for application/json ContentType.
 type RotateSecretJSONRequestBody = SecretRotation
@@ -12006,6 +12027,7 @@ type EnableDestinationRequestObject struct {
 	DeliveryID    DeliveryID    `json:"delivery_id"`
 	DestinationID DestinationID `json:"destination_id"`
 	Params        EnableDestinationParams
+	Body          *EnableDestinationJSONRequestBody
 }
 
 type EnableDestinationResponseObject interface {
@@ -12282,6 +12304,43 @@ func (response EnableDestination413ApplicationProblemPlusJSONResponse) VisitEnab
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableDestination415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response EnableDestination415ApplicationProblemPlusJSONResponse) VisitEnableDestinationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17988,6 +18047,32 @@ func (sh *strictHandler) EnableDestination(ctx echo.Context, deliveryID Delivery
 	request.DeliveryID = deliveryID
 	request.DestinationID = destinationID
 	request.Params = params
+
+	var body EnableDestinationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.EnableDestination(ctx.Request().Context(), request.(EnableDestinationRequestObject))

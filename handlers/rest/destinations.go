@@ -206,24 +206,6 @@ func (s *Server) DeleteDestination(ctx context.Context, r DeleteDestinationReque
 	return DeleteDestination204Response{Headers: DeletedResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
 }
 
-// EnableDestination lets go what is held for a destination that was disabled.
-func (s *Server) EnableDestination(ctx context.Context, r EnableDestinationRequestObject) (EnableDestinationResponseObject, error) {
-	cmd := domain.EnableDestination{
-		Delivery: domain.DeliveryID(r.DeliveryID), Organisation: organisation(ctx), Destination: domain.DestinationID(r.DestinationID),
-	}
-	o, err := s.execute(ctx, ifMatch(ctx, cmd, cmd.Destination))
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.destination(ctx, o, cmd.Destination, false)
-	if err != nil {
-		return nil, err
-	}
-	return EnableDestination200JSONResponse{Body: showDestination(d), Headers: EnableDestination200ResponseHeaders{
-		ETag: etag(d.Version), LedgerPosition: position(o.Commit),
-	}}, nil
-}
-
 // destination is like [Server.delivery], of a delivery's destination.
 func (s *Server) destination(ctx context.Context, o outcome, id domain.DestinationID, created bool) (projections.Destination, error) {
 	s.settle(ctx, o.Commit)

@@ -21,6 +21,7 @@ func (s *Server) StartReplay(ctx context.Context, r StartReplayRequestObject) (S
 	}
 	start := domain.StartReplay{ID: seed(ctx).ReplayID(), Delivery: delivery.State, Filter: domain.ReplayFilter{
 		Since: body.Since, Until: body.Until, Status: domain.DispatchStatus(value(body.Status)), Destination: domain.DestinationID(value(body.Destination)),
+		EndedSince: body.EndedSince,
 	}}
 	if err := start.Filter.Check(start.Delivery); err != nil {
 		return nil, err
@@ -49,6 +50,7 @@ func (s *Server) find(ctx context.Context, start *domain.StartReplay) error {
 	}
 	filter := projections.DispatchFilter{
 		Delivery: start.Delivery.ID, Status: start.Filter.Status, Destination: start.Filter.Destination, UpTo: head,
+		EndedSince: start.Filter.EndedSince,
 	}
 	empty, err := s.between(ctx, &filter, start.Filter.Since, start.Filter.Until)
 	if err != nil {
@@ -156,7 +158,7 @@ func showReplay(r projections.Replay) Replay {
 		ID: string(r.ID), DeliveryID: string(r.Delivery), Status: ReplayStatus(r.Status), Count: r.Count, Replayed: r.Replayed,
 		Filter: ReplayFilter{
 			Since: utc(r.Filter.Since), Until: utc(r.Filter.Until), Status: optional(ReplayFilterStatus(r.Filter.Status)),
-			Destination: optional(string(r.Filter.Destination)),
+			Destination: optional(string(r.Filter.Destination)), EndedSince: utc(r.Filter.EndedSince),
 		},
 		StartedAt: r.StartedAt.UTC(), EndedAt: utc(r.EndedAt),
 	}

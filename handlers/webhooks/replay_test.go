@@ -301,3 +301,23 @@ func TestFreshDispatchesOvertakeAReplay(t *testing.T) {
 	require.Less(t, before, companies+companies/2, "the replay was under way")
 	require.Less(t, last-dispatched, fresh+fresh/4+4*share, "the fresh ones went first")
 }
+
+func TestReplayOfWhatEndedSinceATimeRepeatsThatAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := newReceiver(t, ok)
+	dst := destination(r.URL)
+	d := b.delivery(t, dst)
+	b.work(t)
+	old := b.delivered(t, d, dst, 3)
+	b.qualify(t, d, "comp_late")
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 4})
+	late := r.await(t, 4)[3].id()
+	require.NotContains(t, old, late)
+	shown, err := b.views.Dispatch(t.Context(), late)
+	require.NoError(t, err)
+	id := b.startReplay(t, d, domain.ReplayFilter{EndedSince: shown.SettledAt})
+	b.replays(t, 2, 10)
+	require.EqualValues(t, 1, b.awaitReplay(t, d, id, domain.ReplayDone).Replayed)
+	b.requireReplayed(t, id, []domain.DispatchID{late})
+}

@@ -517,6 +517,9 @@ type CreatedDestination struct {
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
+	// ReplayID In the answer to an enabling that started a replay: its ID.
+	ReplayID *string `json:"replay_id,omitempty"`
+
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
 	Scope         *string        `json:"scope,omitempty"`
@@ -704,6 +707,9 @@ type Destination struct {
 	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
+
+	// ReplayID In the answer to an enabling that started a replay: its ID.
+	ReplayID *string `json:"replay_id,omitempty"`
 
 	// RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 	RetrySchedule *RetrySchedule `json:"retry_schedule,omitempty"`
@@ -959,6 +965,12 @@ type DispatchRetry struct {
 // DispatchStatus `held` is what is owed while the delivery is paused or the destination disabled.
 type DispatchStatus string
 
+// Enabling defines model for Enabling.
+type Enabling struct {
+	// ReplayFailed Has what failed for good meanwhile attempted again.
+	ReplayFailed *bool `json:"replay_failed,omitempty"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	// Actor Who asked for it: an API key's ID, or a part of the ledger.
@@ -1176,6 +1188,9 @@ type NewReplay struct {
 	// DryRun Only count; record nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
 
+	// EndedSince Delivered, failed or cancelled then or later, whenever it was handed over.
+	EndedSince *time.Time `json:"ended_since,omitempty"`
+
 	// Since Handed over then or later.
 	Since *time.Time `json:"since,omitempty"`
 
@@ -1345,6 +1360,9 @@ type ReplayCount struct {
 type ReplayFilter struct {
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
+
+	// EndedSince Delivered, failed or cancelled then or later, whenever it was handed over.
+	EndedSince *time.Time `json:"ended_since,omitempty"`
 
 	// Since Handed over then or later.
 	Since *time.Time `json:"since,omitempty"`
@@ -2112,6 +2130,9 @@ type CreateDestinationJSONRequestBody = NewDestination
 // UpdateDestinationJSONRequestBody defines body for UpdateDestination for application/json ContentType.
 type UpdateDestinationJSONRequestBody = DestinationChange
 
+// EnableDestinationJSONRequestBody defines body for EnableDestination for application/json ContentType.
+type EnableDestinationJSONRequestBody = Enabling
+
 // RotateSecretJSONRequestBody defines body for RotateSecret for application/json ContentType.
 type RotateSecretJSONRequestBody = SecretRotation
 
@@ -2787,12 +2808,23 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id} (the `UpdateDestination` operationId).
 	UpdateDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *UpdateDestinationParams, body UpdateDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// EnableDestination Enables a destination that was disabled
+	// EnableDestinationWithBody Enables a destination that was disabled
 	//
-	// What was held for it goes out. A destination that is not disabled stays as it is.
+	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
-	EnableDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	EnableDestinationWithBody(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnableDestination Enables a destination that was disabled
+	//
+	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
+	EnableDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, body EnableDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReadDestinationHealth Shows how a destination has answered of late
 	//
@@ -3415,13 +3447,34 @@ func (c *Client) UpdateDestination(ctx context.Context, deliveryID DeliveryID, d
 	return c.Client.Do(req)
 }
 
-// EnableDestination Enables a destination that was disabled
+// EnableDestinationWithBody Enables a destination that was disabled
 //
-// What was held for it goes out. A destination that is not disabled stays as it is.
+// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
-func (c *Client) EnableDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewEnableDestinationRequest(c.Server, deliveryID, destinationID, params)
+func (c *Client) EnableDestinationWithBody(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnableDestinationRequestWithBody(c.Server, deliveryID, destinationID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EnableDestination Enables a destination that was disabled
+//
+// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
+func (c *Client) EnableDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, body EnableDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnableDestinationRequest(c.Server, deliveryID, destinationID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5335,8 +5388,19 @@ func NewUpdateDestinationRequestWithBody(server string, deliveryID DeliveryID, d
 	return req, nil
 }
 
-// NewEnableDestinationRequest constructs an http.Request for the EnableDestination method
-func NewEnableDestinationRequest(server string, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams) (*http.Request, error) {
+// NewEnableDestinationRequest calls the generic EnableDestination builder with application/json body
+func NewEnableDestinationRequest(server string, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, body EnableDestinationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEnableDestinationRequestWithBody(server, deliveryID, destinationID, params, "application/json", bodyReader)
+}
+
+// NewEnableDestinationRequestWithBody constructs an http.Request for the EnableDestination method, with any body, and a specified content type
+func NewEnableDestinationRequestWithBody(server string, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5368,10 +5432,12 @@ func NewEnableDestinationRequest(server string, deliveryID DeliveryID, destinati
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -6993,14 +7059,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id} (the `UpdateDestination` operationId).
 	UpdateDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *UpdateDestinationParams, body UpdateDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateDestinationResponse, error)
 
-	// EnableDestinationWithResponse Enables a destination that was disabled
+	// EnableDestinationWithBodyWithResponse Enables a destination that was disabled
 	//
-	// What was held for it goes out. A destination that is not disabled stays as it is.
+	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
-	EnableDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error)
+	EnableDestinationWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error)
+
+	// EnableDestinationWithResponse Enables a destination that was disabled
+	//
+	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
+	EnableDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, body EnableDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error)
 
 	// ReadDestinationHealthWithResponse Shows how a destination has answered of late
 	//
@@ -11537,6 +11612,17 @@ type EnableDestinationResponse413Headers struct {
 	XRequestID         *string
 }
 
+// EnableDestinationResponse415Headers the declared response headers of an HTTP 415 response for EnableDestination
+type EnableDestinationResponse415Headers struct {
+	AcceptEncoding     *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
 // EnableDestinationResponse422Headers the declared response headers of an HTTP 422 response for EnableDestination
 type EnableDestinationResponse422Headers struct {
 	RateLimit          *string
@@ -11598,6 +11684,8 @@ type EnableDestinationResponse struct {
 	ApplicationProblemJSON412 *PreconditionFailed
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationProblemJSON422 *Invalid
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -11622,6 +11710,8 @@ type EnableDestinationResponse struct {
 	Headers412 *EnableDestinationResponse412Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *EnableDestinationResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *EnableDestinationResponse415Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *EnableDestinationResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -11670,6 +11760,11 @@ func (r EnableDestinationResponse) GetApplicationProblemJSON412() *PreconditionF
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
 func (r EnableDestinationResponse) GetApplicationProblemJSON413() *TooLarge {
 	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r EnableDestinationResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
@@ -15143,15 +15238,30 @@ func (c *ClientWithResponses) UpdateDestinationWithResponse(ctx context.Context,
 	return ParseUpdateDestinationResponse(rsp)
 }
 
-// EnableDestinationWithResponse Enables a destination that was disabled
+// EnableDestinationWithBodyWithResponse Enables a destination that was disabled
 //
-// What was held for it goes out. A destination that is not disabled stays as it is.
+// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
-func (c *ClientWithResponses) EnableDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error) {
-	rsp, err := c.EnableDestination(ctx, deliveryID, destinationID, params, reqEditors...)
+func (c *ClientWithResponses) EnableDestinationWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error) {
+	rsp, err := c.EnableDestinationWithBody(ctx, deliveryID, destinationID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnableDestinationResponse(rsp)
+}
+
+// EnableDestinationWithResponse Enables a destination that was disabled
+//
+// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable (the `EnableDestination` operationId).
+func (c *ClientWithResponses) EnableDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *EnableDestinationParams, body EnableDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*EnableDestinationResponse, error) {
+	rsp, err := c.EnableDestination(ctx, deliveryID, destinationID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -25954,6 +26064,13 @@ func ParseEnableDestinationResponse(rsp *http.Response) (*EnableDestinationRespo
 		}
 		response.ApplicationProblemJSON413 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Invalid
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -26331,6 +26448,58 @@ func ParseEnableDestinationResponse(rsp *http.Response) (*EnableDestinationRespo
 			headers.XRequestID = &value
 		}
 		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers EnableDestinationResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 422:
 		var headers EnableDestinationResponse422Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {

@@ -172,7 +172,7 @@ func (r *Runner) step(ctx context.Context, id domain.ReplayID) (meeting, error) 
 	}
 	filter := projections.DispatchFilter{
 		Delivery: job.Delivery, Status: job.Filter.Status, Destination: job.Filter.Destination,
-		After: eventstore.Position(job.After), UpTo: eventstore.Position(job.UpTo),
+		After: eventstore.Position(job.After), UpTo: eventstore.Position(job.UpTo), EndedSince: job.Filter.EndedSince,
 	}
 	found, err := r.views.EndedAfter(ctx, filter, job.Place, room)
 	switch {
