@@ -38,6 +38,7 @@ func TestProcessStoppedWhileItHoldsTheLogHoldsTheOthersUpForSecondsOnly(t *testi
 		frozen.at(apiKey).qualify(t, delivery, "comp_frozen")
 	}
 	c.awaitCount(t, delivery, "delivered", 2)
+	c.awaitCaughtUp(t)
 	require.NoError(t, frozen.stop(t), frozen.printed())
 	require.NoError(t, other.stop(t), other.printed())
 	reconcile(t, pool, j)

@@ -88,6 +88,12 @@ func requireSound(tb testing.TB, pool *pgxpool.Pool) {
 	}
 }
 
+// awaitCaughtUp waits until every read model shows the whole log.
+func (c client) awaitCaughtUp(tb testing.TB) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return c.caughtUp(tb) }, patience, pollEvery, "the read models are behind")
+}
+
 // rowsOf returns every row of a projection's tables, as text.
 func rowsOf(tb testing.TB, pool *pgxpool.Pool, p projections.Projection) string {
 	tb.Helper()

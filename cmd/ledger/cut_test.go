@@ -1,0 +1,51 @@
+package main
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
+)
+
+func TestProcessCutOffForLessThanALeaseRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	const cuts = 8
+	database, key := testdb.URL(t), encryptionKey()
+	pool, w := openPool(t, database), newWire(t, database)
+	j := newJournal(t, func(rw http.ResponseWriter, r *http.Request, c call, tell func(int)) {
+		<-time.After(rand.N(20 * time.Millisecond)) // so that attempts are under way at a cut
+		taken(rw, r, c, tell)
+	})
+	first, second := serve(t, w.url, key), serve(t, database, key)
+	c := second.at(newKey(t, database))
+	delivery := c.delivery(t, j.url)
+	l := startLoad(t, c, delivery, 2)
+	for n := range cuts {
+		acked, _, _ := l.report()
+		l.awaitAcks(t, len(acked)+1+rand.IntN(30))
+		if n%2 == 0 {
+			w.cut()
+		} else {
+			w.stall()
+		}
+		<-time.After(rand.N(time.Second))
+		acked, _, _ = l.report()
+		l.awaitAcks(t, len(acked)+1) // the other goes on
+		w.mend()
+	}
+	l.end()
+	acked, _, odd := l.report()
+	require.Empty(t, odd)
+	settle(t, c, database, delivery, j, acked)
+	c.awaitCaughtUp(t)
+	for _, p := range []*process{first, second} {
+		require.NoError(t, p.stop(t), p.printed())
+	}
+	require.Len(t, j.all(), len(outcomes(t, pool)), "something was repeated")
+	reconcile(t, pool, j)
+	requireSound(t, pool)
+}
