@@ -69,8 +69,9 @@ type search struct {
 
 // Bounds of a search.
 const (
-	searchMost = 5000 // positions that are searched for hand-overs: more than those are not worth it
-	searchCost = 10   // times as long as it took to look everywhere nobody looks so again
+	searchMost = 5000            // positions that are searched for hand-overs: more than those are not worth it
+	searchCost = 10              // times as long as it took to look everywhere nobody looks so again,
+	searchRest = 2 * time.Second // at most
 )
 
 // newSearch returns a search that looks everywhere first.
@@ -101,7 +102,7 @@ func (s *search) begin(now time.Time, shown eventstore.Position) (places, bool) 
 // end enters what was claimed there, and how long it took.
 func (s *search) end(now time.Time, took time.Duration, p places, claims []claim) {
 	if p.all {
-		s.next = now.Add(max(s.poll, searchCost*took))
+		s.next = now.Add(max(s.poll, min(searchCost*took, searchRest)))
 	}
 	for _, c := range claims {
 		if c.More {
