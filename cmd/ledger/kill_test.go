@@ -256,7 +256,7 @@ func (d *doomed) watch() {
 	var held chan struct{}
 	outcomeOn := map[int]bool{}
 	const ofOutcome = `"duration_us":` // nothing else that is sent before has it
-	d.wire.holds = func(conn int, toServer bool, piece []byte) bool {
+	d.wire.hold(func(conn int, toServer bool, piece []byte) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if toServer && bytes.Contains(piece, []byte(ofOutcome)) {
@@ -268,7 +268,7 @@ func (d *doomed) watch() {
 		tag = nil
 		close(held)
 		return true
-	}
+	})
 	d.reached = func(wanted string) <-chan struct{} {
 		mu.Lock()
 		defer mu.Unlock()

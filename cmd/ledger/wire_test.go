@@ -20,19 +20,15 @@ type wire struct {
 	listener net.Listener
 	pumps    sync.WaitGroup
 
-	// holds is asked about each piece that passes on a connection, in order and one at a time. When
-	// it says so, neither that piece nor any after it in the same direction arrives.
-	holds func(conn int, toServer bool, piece []byte) bool
-
 	mu    sync.Mutex
 	flow  chan struct{} // closed: bytes pass
 	down  bool          // connections are refused
 	count int           // of connections so far
 	open  map[net.Conn]bool
+	holds func(conn int, toServer bool, piece []byte) bool
 }
 
-// newWire returns a wire to a database. It ends with the test. A test that sets holds does so
-// before it gives the URL away.
+// newWire returns a wire to a database. It ends with the test.
 func newWire(tb testing.TB, database string) *wire {
 	tb.Helper()
 	config, err := pgx.ParseConfig(database)
@@ -57,6 +53,14 @@ func newWire(tb testing.TB, database string) *wire {
 		w.pumps.Wait()
 	})
 	return w
+}
+
+// hold has holds asked about each piece that passes on a connection made from now on, in order and one at a time. When it
+// says so, neither that piece nor any after it in the same direction arrives.
+func (w *wire) hold(holds func(conn int, toServer bool, piece []byte) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holds = holds
 }
 
 // cut breaks all connections, and lets none through until the wire is mended.
@@ -116,7 +120,7 @@ func (w *wire) connect(client net.Conn) {
 	}
 	defer server.Close()
 	w.mu.Lock()
-	down, conn := w.down, w.count
+	down, conn, holds := w.down, w.count, w.holds
 	w.count++
 	w.open[client], w.open[server] = true, true
 	w.mu.Unlock()
@@ -138,7 +142,7 @@ func (w *wire) connect(client net.Conn) {
 			w.pump(from, to, func(piece []byte) bool {
 				turn.Lock()
 				defer turn.Unlock()
-				return w.holds(conn, toServer, piece)
+				return holds(conn, toServer, piece)
 			})
 		})
 	}
