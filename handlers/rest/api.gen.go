@@ -1648,7 +1648,7 @@ type ListOrganisationsParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -1687,7 +1687,7 @@ type ListKeysParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -1726,7 +1726,7 @@ type ListDeliveriesParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -1783,7 +1783,7 @@ type ListCompaniesParams struct {
 	// Limit How many companies the page has at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// Cursor The `next_cursor` of a page of this feed; the page continues right after it. Not with `delivered_since` or `offset`.
@@ -1804,7 +1804,7 @@ type ListDestinationsParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -1918,7 +1918,7 @@ type ListDispatchesParams struct {
 	// Limit How many items the page has at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
@@ -1945,7 +1945,7 @@ type ListEventsParams struct {
 	// Limit How many items the page has at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
@@ -1992,7 +1992,7 @@ type ListReplaysParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -2070,7 +2070,7 @@ type ListProspectSearchesParams struct {
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches of any status; in other lists the time rises slowly with it.
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
 	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
