@@ -186,8 +186,12 @@ func (r *rig) pace(b *testing.B, deliveries ...string) {
 			callers.Go(func() { r.send(b, deliveries[i%len(deliveries)], fmt.Sprintf("comp_%07d", i)) })
 		}
 	}()
-	for range b.N {
-		i, err := strconv.Atoi(strings.TrimPrefix(<-r.arrived, "comp_"))
+	for len(took) < b.N {
+		company := <-r.arrived
+		if strings.HasPrefix(company, former) {
+			continue
+		}
+		i, err := strconv.Atoi(strings.TrimPrefix(company, "comp_"))
 		require.NoError(b, err)
 		took = append(took, time.Since(sent[i]))
 	}
@@ -198,4 +202,30 @@ func (r *rig) pace(b *testing.B, deliveries ...string) {
 		b.ReportMetric(float64(took[(len(took)-1)*p/100].Microseconds())/1000, fmt.Sprintf("p%d-ms", p))
 	}
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "max-ms")
+}
+
+// former begins the IDs of companies that were delivered before.
+const former = "comp_former_"
+
+// BenchmarkReplay is like BenchmarkDispatchLatency, to a destination to which a job replays 100,000
+// dispatches meanwhile. It reports how many of them a second, too.
+func BenchmarkReplay(b *testing.B) {
+	const before = 100_000
+	r := newRig(b, 1)
+	var lines strings.Builder
+	for i := range before {
+		lines.WriteString(sample(former+strconv.Itoa(i)) + "\n")
+	}
+	status, _, body, err := r.client.do(b.Context(), http.MethodPost, "/api/v1/deliveries/"+r.delivery+"/qualifications",
+		"application/x-ndjson", lines.String())
+	require.NoError(b, err)
+	require.Equal(b, http.StatusOK, status, string(body))
+	for range before {
+		<-r.arrived
+	}
+	r.client.awaitCount(b, r.delivery, "delivered", before)
+	replay := r.client.must(b, http.StatusAccepted, http.MethodPost, "/api/v1/deliveries/"+r.delivery+"/replay", `{}`)["id"].(string)
+	r.pace(b, r.delivery)
+	shown := r.client.must(b, http.StatusOK, http.MethodGet, "/api/v1/deliveries/"+r.delivery+"/replays/"+replay, "")
+	b.ReportMetric(shown["replayed"].(float64)/b.Elapsed().Seconds(), "replayed/s")
 }
