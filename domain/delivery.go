@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/openprospect/delivery-ledger/domain/rules"
 )
 
 // A DeliveryStatus says whether a delivery pushes.
@@ -29,13 +31,15 @@ type Delivery struct {
 	Schedule     Schedule
 	Timezone     Timezone // of the schedule
 	Search       SearchID
+	Profile      rules.Profile
 	Destinations map[DestinationID]Destination
 	Deleted      bool
 
 	Revision  int64                   // the number of its events: its stream's version
 	Revisions map[DestinationID]int64 // the delivery's when each destination last changed
 
-	timetable *Timetable // of schedule and time zone, where it takes time to make; see due
+	timetable *Timetable   // of schedule and time zone, where it takes time to make; see due
+	judge     *rules.Judge // of the profile
 }
 
 // DeliveryStream names the stream that holds the delivery's events.
@@ -67,11 +71,14 @@ func (d Delivery) Evolve(event Event) Delivery {
 	case DeliveryCreated:
 		return Delivery{
 			ID: e.Delivery, Organisation: e.Organisation, Name: e.Name,
-			Status: e.Status, Search: e.Search, Revision: d.Revision,
+			Status: e.Status, Search: e.Search, Revision: d.Revision, Profile: rules.Profile{Threshold: rules.DefaultThreshold},
 		}.scheduled(e.Schedule, e.Timezone)
 	case DeliveryUpdated:
 		d.Name, d.Search = e.Name, e.Search
 		d = d.scheduled(e.Schedule, e.Timezone)
+	case RulesSet:
+		d.Profile = rules.Profile{Rules: e.Rules, Threshold: e.Threshold, Version: d.Revision}
+		d.judge = rules.NewJudge(d.Profile)
 	case DeliveryPaused:
 		d.Status = Paused
 	case DeliveryResumed:
@@ -153,7 +160,8 @@ func errNoDelivery(id DeliveryID) error {
 	return Errorf(NotFound, "DELIVERY_NOT_FOUND", "there is no delivery %s", id)
 }
 
-// CreateDelivery opens a delivery. Empty Status, Schedule and Timezone mean Active, Immediate and UTC.
+// CreateDelivery opens a delivery. Empty Status, Schedule and Timezone mean Active, Immediate and UTC;
+// nil Rules and Threshold none and [rules.DefaultThreshold].
 type CreateDelivery struct {
 	ID           DeliveryID
 	Organisation OrganisationID
@@ -162,6 +170,8 @@ type CreateDelivery struct {
 	Schedule     Schedule
 	Timezone     Timezone
 	Search       SearchID
+	Rules        *[]rules.Rule
+	Threshold    *int
 }
 
 // Stream names the stream the command is about.
@@ -181,13 +191,18 @@ func (c CreateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	if c.Schedule == "" {
 		c.Schedule = Immediate
 	}
-	if err := checkDelivery(c.Name, c.Status, c.Schedule, c.Timezone, c.Search); err != nil {
+	profile := change(rules.Profile{Threshold: rules.DefaultThreshold}, c.Rules, c.Threshold)
+	if err := checkDelivery(c.Name, c.Status, c.Schedule, c.Timezone, c.Search, profile); err != nil {
 		return nil, err
 	}
-	return []Event{DeliveryCreated{
+	events := []Event{DeliveryCreated{
 		Delivery: c.ID, Organisation: c.Organisation, Name: c.Name,
 		Status: c.Status, Schedule: c.Schedule, Timezone: c.Timezone.canonical(), Search: c.Search,
-	}}, nil
+	}}
+	if len(profile.Rules) > 0 || profile.Threshold != rules.DefaultThreshold {
+		events = append(events, RulesSet{Delivery: c.ID, Rules: profile.Rules, Threshold: profile.Threshold})
+	}
+	return events, nil
 }
 
 // UpdateDelivery changes a delivery. A nil field keeps its value.
@@ -199,6 +214,8 @@ type UpdateDelivery struct {
 	Schedule     *Schedule
 	Timezone     *Timezone
 	Search       *SearchID
+	Rules        *[]rules.Rule
+	Threshold    *int
 }
 
 // Stream names the stream the command is about.
@@ -211,13 +228,21 @@ func (c UpdateDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 	}
 	name, status, search := or(c.Name, d.Name), or(c.Status, d.Status), or(c.Search, d.Search)
 	schedule, timezone := or(c.Schedule, d.Schedule), or(c.Timezone, d.Timezone).canonical()
-	if err := checkDelivery(name, status, schedule, timezone, search); err != nil {
+	profile := change(d.Profile, c.Rules, c.Threshold)
+	judged := profile
+	if c.Rules == nil {
+		judged.Rules = nil // they were checked when they were set
+	}
+	if err := checkDelivery(name, status, schedule, timezone, search, judged); err != nil {
 		return nil, err
 	}
 
 	var events []Event
 	if name != d.Name || schedule != d.Schedule || timezone != d.Timezone || search != d.Search {
 		events = append(events, DeliveryUpdated{Delivery: c.ID, Name: name, Schedule: schedule, Timezone: timezone, Search: search})
+	}
+	if profile.Threshold != d.Profile.Threshold || !sameRules(profile.Rules, d.Profile.Rules) {
+		events = append(events, RulesSet{Delivery: c.ID, Rules: profile.Rules, Threshold: profile.Threshold})
 	}
 	switch {
 	case status == d.Status:
@@ -247,7 +272,7 @@ func (c DeleteDelivery) Decide(d Delivery, _ time.Time) ([]Event, error) {
 }
 
 // checkDelivery returns all that is wrong with a delivery's settings.
-func checkDelivery(name string, status DeliveryStatus, schedule Schedule, timezone Timezone, search SearchID) error {
+func checkDelivery(name string, status DeliveryStatus, schedule Schedule, timezone Timezone, search SearchID, profile rules.Profile) error {
 	var f faults
 	f.checkName("name", name, 1)
 	if status != Active && status != Paused {
@@ -258,6 +283,7 @@ func checkDelivery(name string, status DeliveryStatus, schedule Schedule, timezo
 	}
 	f.checkTimetable(schedule, timezone)
 	f.checkExternalID("prospect_search_id", string(search))
+	f.checkProfile(profile)
 	return f.err()
 }
 

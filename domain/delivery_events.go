@@ -1,6 +1,10 @@
 package domain
 
-import "time"
+import (
+	"time"
+
+	"github.com/openprospect/delivery-ledger/domain/rules"
+)
 
 // DeliveryCreated opens a delivery's stream.
 type DeliveryCreated struct {
@@ -21,6 +25,14 @@ type DeliveryUpdated struct {
 	Schedule Schedule   `json:"schedule"`
 	Timezone Timezone   `json:"timezone,omitempty"`
 	Search   SearchID   `json:"prospect_search"`
+}
+
+// RulesSet gives a delivery its rules and threshold. Its version in the delivery's stream is the
+// version of the profile, which judgements name.
+type RulesSet struct {
+	Delivery  DeliveryID   `json:"delivery"`
+	Rules     []rules.Rule `json:"rules"`
+	Threshold int          `json:"threshold"`
 }
 
 // DeliveryPaused holds a delivery's pushes. Companies are still recorded.
@@ -74,6 +86,9 @@ func (DeliveryCreated) EventType() string { return "delivery.created" }
 func (DeliveryUpdated) EventType() string { return "delivery.updated" }
 
 // EventType returns the event's name in storage.
+func (RulesSet) EventType() string { return "delivery.rules_set" }
+
+// EventType returns the event's name in storage.
 func (DeliveryPaused) EventType() string { return "delivery.paused" }
 
 // EventType returns the event's name in storage.
@@ -96,6 +111,7 @@ func (DestinationDisabled) EventType() string { return "destination.disabled" }
 
 func (DeliveryCreated) event()     {}
 func (DeliveryUpdated) event()     {}
+func (RulesSet) event()            {}
 func (DeliveryPaused) event()      {}
 func (DeliveryResumed) event()     {}
 func (DeliveryDeleted) event()     {}

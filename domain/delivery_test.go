@@ -9,6 +9,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	. "github.com/openprospect/delivery-ledger/domain/domaintest" //nolint:revive // a test reads as the rule
+	"github.com/openprospect/delivery-ledger/domain/rules"
 )
 
 const (
@@ -202,6 +203,7 @@ func TestDeliveryIsWhatItsEventsAddUpTo(t *testing.T) {
 	updated := domain.DeliveryUpdated{Delivery: dcf, Name: "Banks", Schedule: domain.Daily, Search: "search-2"}
 	require.Equal(t, domain.Delivery{
 		ID: dcf, Organisation: acme, Name: "Banks", Status: domain.Paused, Schedule: domain.Daily, Search: "search-2",
+		Profile:      rules.Profile{Threshold: 50},
 		Destinations: map[domain.DestinationID]domain.Destination{hook.ID: hook},
 		Revision:     4, Revisions: map[domain.DestinationID]int64{hook.ID: 2},
 	}, Fold[domain.Delivery](t, Given(created, added, updated, paused)))

@@ -15,6 +15,7 @@ func Events() []Event {
 	return []Event{
 		DeliveryCreated{},
 		DeliveryUpdated{},
+		RulesSet{},
 		DeliveryPaused{},
 		DeliveryResumed{},
 		DeliveryDeleted{},

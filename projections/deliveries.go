@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/domain/rules"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
@@ -21,7 +22,7 @@ func Deliveries() Projection {
 		Name:    "deliveries",
 		Version: 1,
 		Tables:  []string{"deliveries", "destinations", "delivery_totals", "searches"},
-		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
+		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.RulesSet{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
 			domain.DeliveryDeleted{}, domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{},
 			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
@@ -40,6 +41,7 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`
 		update = `
 			UPDATE deliveries SET name = $2, schedule = $3, timezone = $4, prospect_search_id = $5, version = $6, updated_at = $7 WHERE id = $1`
+		judge        = `UPDATE deliveries SET rules = $2, threshold = $3, profile_version = $4, version = $4, updated_at = $5 WHERE id = $1`
 		status       = `UPDATE deliveries SET status = $2, version = $3, updated_at = $4 WHERE id = $1`
 		touch        = `UPDATE deliveries SET version = $2, updated_at = $3, destinations = destinations + $4 WHERE id = $1`
 		remove       = `DELETE FROM deliveries WHERE id = $1`
@@ -59,6 +61,8 @@ func applyToDeliveries(batch *pgx.Batch, entry Entry) {
 		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(update, e.Delivery, e.Name, e.Schedule, e.Timezone, e.Search, version, at)
 		batch.Queue(joinTotals, e.Delivery)
+	case domain.RulesSet:
+		batch.Queue(judge, e.Delivery, e.Rules, e.Threshold, version, at)
 	case domain.DeliveryPaused:
 		batch.Queue(leaveTotals, e.Delivery)
 		batch.Queue(status, e.Delivery, domain.Paused, version, at)
@@ -100,6 +104,9 @@ type Delivery struct {
 	Schedule  domain.Schedule       `db:"schedule"`
 	Timezone  domain.Timezone       `db:"timezone"`
 	Search    domain.SearchID       `db:"prospect_search_id"`
+	Rules     []rules.Rule          `db:"rules"`
+	Threshold int                   `db:"threshold"`
+	Profile   int64                 `db:"profile_version"`
 	Version   eventstore.Version    `db:"version"`
 	CreatedAt time.Time             `db:"created_at"`
 	UpdatedAt time.Time             `db:"updated_at"`
@@ -114,7 +121,7 @@ type Destination struct {
 	UpdatedAt time.Time
 }
 
-const deliveryColumns = `id, name, status, schedule, timezone, prospect_search_id, version, created_at, updated_at`
+const deliveryColumns = `id, name, status, schedule, timezone, prospect_search_id, rules, threshold, profile_version, version, created_at, updated_at`
 
 // Delivery returns org's delivery named id, or a NotFound error.
 func (v *Views) Delivery(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) (Delivery, error) {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/domain/rules"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
 	"github.com/openprospect/delivery-ledger/eventstore/follower/followertest"
@@ -67,6 +68,8 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 	case domain.DeliveryCreated:
 		delivery(e.Delivery)
 	case domain.DeliveryUpdated:
+		delivery(e.Delivery)
+	case domain.RulesSet:
 		delivery(e.Delivery)
 	case domain.DeliveryPaused:
 		delivery(e.Delivery)
@@ -347,6 +350,9 @@ func checkDeliveries(t require.TestingT, b *bundle, l *ledger) {
 		require.Equal(t, want.Schedule, got.Schedule)
 		require.Equal(t, want.Timezone, got.Timezone)
 		require.Equal(t, want.Search, got.Search)
+		require.Equal(t, append([]rules.Rule{}, want.Profile.Rules...), got.Rules)
+		require.Equal(t, want.Profile.Threshold, got.Threshold)
+		require.Equal(t, want.Profile.Version, got.Profile)
 		stream, err := b.store.ReadStream(ctx, domain.DeliveryStream(id))
 		require.NoError(t, err)
 		require.EqualValues(t, len(stream), got.Version)

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/domain/rules"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
 )
@@ -264,6 +265,15 @@ func (h *history) configure(t *rapid.T, i int) {
 		status := rapid.SampledFrom([]domain.DeliveryStatus{domain.Active, domain.Paused}).Draw(t, "status")
 		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Status: &status})
 	case 4:
+		if rapid.Bool().Draw(t, "of rules") {
+			list := make([]rules.Rule, rapid.IntRange(0, 2).Draw(t, "rules"))
+			for i := range list {
+				list[i] = rules.Rule{Name: string(rune('a' + i)), When: rules.Condition{Field: "company.name", Op: rules.Exists}}
+			}
+			threshold := rapid.IntRange(49, 51).Draw(t, "threshold")
+			try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Rules: &list, Threshold: &threshold})
+			return
+		}
 		name, search := rapid.StringMatching(`[a-z]{1,5}`).Draw(t, "name"), searches.Draw(t, "search")
 		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Name: &name, Search: &search})
 	case 5:

@@ -45,7 +45,7 @@ func TestWhateverIsSentTheContractHolds(t *testing.T) {
 					t.Parallel()
 					rapid.Check(t, func(rt *rapid.T) {
 						for range bout {
-							op.bombard(propertyTB{t, rt}, inputs{rt, pick(inputs{rt, 0}, 0, 0, 3, 25)}, c, clients)
+							op.bombard(propertyTB{t, rt}, inputs{T: rt, spoil: pick(inputs{T: rt}, 0, 0, 3, 25)}, c, clients)
 						}
 					})
 					op.judge(t)

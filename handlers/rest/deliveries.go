@@ -58,7 +58,7 @@ func createDelivery(seed *domain.Seed, org domain.OrganisationID, b NewDelivery)
 	cmd := domain.CreateDelivery{
 		ID: seed.DeliveryID(), Organisation: org, Name: b.Name,
 		Status: domain.DeliveryStatus(value(b.Status)), Schedule: domain.Schedule(value(b.Schedule)),
-		Timezone: domain.Timezone(value(b.Timezone)),
+		Timezone: domain.Timezone(value(b.Timezone)), Rules: readRules(b.Rules), Threshold: b.Threshold,
 	}
 	if b.ProspectSearchID != nil {
 		cmd.Search = domain.SearchID(*b.ProspectSearchID)
@@ -90,7 +90,8 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 	return ReadDelivery200JSONResponse{
 		Body: DeliveryDetail{
 			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
-			ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
+			ProspectSearchID: string(d.Search), Rules: showRules(d.Rules), Threshold: d.Threshold, ProfileVersion: d.Profile,
+			CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
 			Counts: showCounts(n),
 		},
 		Headers: ReadDelivery200ResponseHeaders{ETag: detailETag(d.Version, n)},
@@ -118,6 +119,7 @@ func updateDelivery(id domain.DeliveryID, org domain.OrganisationID, b DeliveryC
 	return domain.UpdateDelivery{
 		ID: id, Organisation: org, Name: b.Name, Status: (*domain.DeliveryStatus)(b.Status),
 		Schedule: (*domain.Schedule)(b.Schedule), Timezone: (*domain.Timezone)(b.Timezone), Search: (*domain.SearchID)(b.ProspectSearchID),
+		Rules: readRules(b.Rules), Threshold: b.Threshold,
 	}
 }
 
@@ -169,6 +171,7 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 	}
 	d.ID, d.Name, d.Status, d.Search = o.State.ID, o.State.Name, o.State.Status, o.State.Search
 	d.Schedule, d.Timezone = o.State.Schedule, o.State.Timezone
+	d.Rules, d.Threshold, d.Profile = o.State.Profile.Rules, o.State.Profile.Threshold, o.State.Profile.Version
 	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
 	return d, nil
 }
@@ -177,7 +180,8 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 func showDelivery(d projections.Delivery) Delivery {
 	return Delivery{
 		ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
-		ProspectSearchID: string(d.Search), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+		ProspectSearchID: string(d.Search), Rules: showRules(d.Rules), Threshold: d.Threshold, ProfileVersion: d.Profile,
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
 

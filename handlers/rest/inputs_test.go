@@ -15,7 +15,11 @@ import (
 type inputs struct {
 	*rapid.T
 	spoil int
+	depth int // of the object that is being made
 }
+
+// maxDepth is the depth from which on objects have nothing that could be left out: some schemas contain themselves.
+const maxDepth = 5
 
 // odds reports true so many times in a hundred.
 func (in inputs) odds(percent int) bool { return rapid.IntRange(1, 100).Draw(in.T, "odds") <= percent }
@@ -125,9 +129,10 @@ func (in inputs) list(schema *openapi3.Schema) []any {
 // object returns what the schema requires, and some of what it allows.
 func (in inputs) object(schema *openapi3.Schema) map[string]any {
 	fields := map[string]any{}
+	in.depth++
 	for _, name := range slices.Sorted(mapKeys(schema.Properties)) {
 		property := schema.Properties[name].Value
-		if required := slices.Contains(schema.Required, name); !property.ReadOnly && (required && !in.odds(in.spoil) || !required && in.odds(40)) {
+		if required := slices.Contains(schema.Required, name); !property.ReadOnly && (required && !in.odds(in.spoil) || !required && in.depth < maxDepth && in.odds(40)) {
 			fields[name] = in.value(property)
 		}
 	}

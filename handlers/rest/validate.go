@@ -146,6 +146,7 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	if err := schema.VisitJSON(object, openapi3.VisitAsRequest(), openapi3.MultiErrors()); err != nil {
 		faults = append(faults, bodyFaults(err)...)
 	}
+	faults = besideRules(ruleFaults(object), faults)
 	if faults = beside(named, faults); len(faults) == 0 {
 		r.Body = validBody{ReadCloser: http.NoBody, value: withIntegers(object)}
 		return nil

@@ -44,6 +44,69 @@ func (e AuthType) Valid() bool {
 	}
 }
 
+// Defines values for ConditionOp.
+const (
+	Absent       ConditionOp = "absent"
+	AllOf        ConditionOp = "all_of"
+	AnyOf        ConditionOp = "any_of"
+	Between      ConditionOp = "between"
+	Contains     ConditionOp = "contains"
+	ContainsText ConditionOp = "contains_text"
+	EndsWith     ConditionOp = "ends_with"
+	Eq           ConditionOp = "eq"
+	Exists       ConditionOp = "exists"
+	Gt           ConditionOp = "gt"
+	Gte          ConditionOp = "gte"
+	Lt           ConditionOp = "lt"
+	Lte          ConditionOp = "lte"
+	Matches      ConditionOp = "matches"
+	Ne           ConditionOp = "ne"
+	NoneOf       ConditionOp = "none_of"
+	StartsWith   ConditionOp = "starts_with"
+)
+
+// Valid indicates whether the value is a known member of the ConditionOp enum.
+func (e ConditionOp) Valid() bool {
+	switch e {
+	case Absent:
+		return true
+	case AllOf:
+		return true
+	case AnyOf:
+		return true
+	case Between:
+		return true
+	case Contains:
+		return true
+	case ContainsText:
+		return true
+	case EndsWith:
+		return true
+	case Eq:
+		return true
+	case Exists:
+		return true
+	case Gt:
+		return true
+	case Gte:
+		return true
+	case Lt:
+		return true
+	case Lte:
+		return true
+	case Matches:
+		return true
+	case Ne:
+		return true
+	case NoneOf:
+		return true
+	case StartsWith:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreatedKeyStatus.
 const (
 	CreatedKeyStatusActive  CreatedKeyStatus = "active"
@@ -482,6 +545,68 @@ type CompanyPage struct {
 	Total      int64  `json:"total"`
 }
 
+// Condition One of: a comparison (`field`, `op`, `value`), a group (`all`, `any`, `not`), or an `expression`. Groups lie within each other 7 deep at
+// most; a rule has 100 conditions at most.
+//
+// A field is a path such as `company.revenue`, `prospects.title` or `attributes.funding.round`. Where it meets a list it goes on in
+// each element, and one value for which the comparison holds is enough. Texts are compared without regard to case, but by `matches`. A
+// value of another type than is asked for is none: the text "50" is no number.
+//
+// | `op` | holds when there is | `value` |
+// |---|---|---|
+// | `eq`, `contains` | that value; of a list, one of its elements | text, number, true or false |
+// | `any_of`, `all_of` | one of these values; each of them | list of 1 to 100 |
+// | `ne`, `none_of` | not `eq`; not `any_of`: also when the field is absent | as there |
+// | `gt`, `gte`, `lt`, `lte` | a number above, not below, below, not above | number |
+// | `between` | a number not below the first and not above the second | list of two numbers |
+// | `contains_text`, `starts_with`, `ends_with` | a text that has it in it, begins or ends with it | text |
+// | `matches` | a text in which the regular expression (RE2) finds something; `(?i)` disregards case | text |
+// | `exists`, `absent` | a value that is not null; none | none |
+//
+// An `expression` is CEL over the objects `company` and `attributes` and the list `prospects`. Numbers are doubles there. It has no
+// functions of time and no regular expressions, cannot write out objects, and must not be estimated to take more than 500,000 steps.
+//
+// A rule is not met, whatever groups it has, when its expression fails, as on a field that is absent (`has(company.revenue)` asks for
+// that), or when it takes too many steps with a candidate.
+type Condition struct {
+	All        *[]Condition `json:"all,omitempty"`
+	Any        *[]Condition `json:"any,omitempty"`
+	Expression *string      `json:"expression,omitempty"`
+	Field      *string      `json:"field,omitempty"`
+
+	// Not One of: a comparison (`field`, `op`, `value`), a group (`all`, `any`, `not`), or an `expression`. Groups lie within each other 7 deep at
+	// most; a rule has 100 conditions at most.
+	//
+	// A field is a path such as `company.revenue`, `prospects.title` or `attributes.funding.round`. Where it meets a list it goes on in
+	// each element, and one value for which the comparison holds is enough. Texts are compared without regard to case, but by `matches`. A
+	// value of another type than is asked for is none: the text "50" is no number.
+	//
+	// | `op` | holds when there is | `value` |
+	// |---|---|---|
+	// | `eq`, `contains` | that value; of a list, one of its elements | text, number, true or false |
+	// | `any_of`, `all_of` | one of these values; each of them | list of 1 to 100 |
+	// | `ne`, `none_of` | not `eq`; not `any_of`: also when the field is absent | as there |
+	// | `gt`, `gte`, `lt`, `lte` | a number above, not below, below, not above | number |
+	// | `between` | a number not below the first and not above the second | list of two numbers |
+	// | `contains_text`, `starts_with`, `ends_with` | a text that has it in it, begins or ends with it | text |
+	// | `matches` | a text in which the regular expression (RE2) finds something; `(?i)` disregards case | text |
+	// | `exists`, `absent` | a value that is not null; none | none |
+	//
+	// An `expression` is CEL over the objects `company` and `attributes` and the list `prospects`. Numbers are doubles there. It has no
+	// functions of time and no regular expressions, cannot write out objects, and must not be estimated to take more than 500,000 steps.
+	//
+	// A rule is not met, whatever groups it has, when its expression fails, as on a field that is absent (`has(company.revenue)` asks for
+	// that), or when it takes too many steps with a candidate.
+	Not *Condition   `json:"not,omitempty"`
+	Op  *ConditionOp `json:"op,omitempty"`
+
+	// Value What the field is compared with, by `op`.
+	Value interface{} `json:"value,omitempty"`
+}
+
+// ConditionOp defines model for Condition.Op.
+type ConditionOp string
+
 // Counts Numbers of dispatches by status.
 type Counts struct {
 	Cancelled int64 `json:"cancelled"`
@@ -597,20 +722,33 @@ type DeliveredCompany struct {
 // DeliveredCompanyStatus Of the pushes; `delivered` where there is none.
 type DeliveredCompanyStatus string
 
-// Delivery Example: {"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
+// Delivery Example: {"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","profile_version":2,"prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","rules":[{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}],"schedule":"30 9 * * 1-5","status":"active","threshold":60,"timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type Delivery struct {
 	CreatedAt time.Time `json:"created_at"`
 
 	// ID Example: dcf_01k9zq3v8yf2rtq0e8h6a3c5dm
-	ID               string `json:"id"`
-	Name             string `json:"name"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+
+	// ProfileVersion Names these rules and this threshold in what is recorded of candidates: the number of the delivery's event that set them; 0: none did.
+	ProfileVersion   int64  `json:"profile_version"`
 	ProspectSearchID string `json:"prospect_search_id"`
+
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules Rules `json:"rules"`
 
 	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 	//
 	// Example: 30 9 * * 1-5
 	Schedule Schedule       `json:"schedule"`
 	Status   DeliveryStatus `json:"status"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold Threshold `json:"threshold"`
 
 	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
 	//
@@ -624,11 +762,21 @@ type DeliveryChange struct {
 	Name             *string `json:"name,omitempty"`
 	ProspectSearchID *string `json:"prospect_search_id,omitempty"`
 
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules *Rules `json:"rules,omitempty"`
+
 	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 	//
 	// Example: 30 9 * * 1-5
 	Schedule *Schedule       `json:"schedule,omitempty"`
 	Status   *DeliveryStatus `json:"status,omitempty"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold *Threshold `json:"threshold,omitempty"`
 
 	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
 	//
@@ -636,21 +784,34 @@ type DeliveryChange struct {
 	Timezone *Timezone `json:"timezone,omitempty"`
 }
 
-// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
+// DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","profile_version":2,"prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","rules":[{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}],"schedule":"30 9 * * 1-5","status":"active","threshold":60,"timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of dispatches by status.
-	Counts           Counts        `json:"counts"`
-	CreatedAt        time.Time     `json:"created_at"`
-	Destinations     []Destination `json:"destinations"`
-	ID               string        `json:"id"`
-	Name             string        `json:"name"`
-	ProspectSearchID string        `json:"prospect_search_id"`
+	Counts       Counts        `json:"counts"`
+	CreatedAt    time.Time     `json:"created_at"`
+	Destinations []Destination `json:"destinations"`
+	ID           string        `json:"id"`
+	Name         string        `json:"name"`
+
+	// ProfileVersion Names these rules and this threshold in what is recorded of candidates: the number of the delivery's event that set them; 0: none did.
+	ProfileVersion   int64  `json:"profile_version"`
+	ProspectSearchID string `json:"prospect_search_id"`
+
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules Rules `json:"rules"`
 
 	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 	//
 	// Example: 30 9 * * 1-5
 	Schedule Schedule       `json:"schedule"`
 	Status   DeliveryStatus `json:"status"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold Threshold `json:"threshold"`
 
 	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
 	//
@@ -659,7 +820,7 @@ type DeliveryDetail struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// DeliveryPage Example: {"has_more":false,"items":[{"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","schedule":"30 9 * * 1-5","status":"active","timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}],"limit":20,"offset":0,"total":1}
+// DeliveryPage Example: {"has_more":false,"items":[{"created_at":"2025-11-30T11:58:00.104211Z","id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","profile_version":2,"prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","rules":[{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}],"schedule":"30 9 * * 1-5","status":"active","threshold":60,"timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}],"limit":20,"offset":0,"total":1}
 type DeliveryPage struct {
 	HasMore bool       `json:"has_more"`
 	Items   []Delivery `json:"items"`
@@ -1080,11 +1241,21 @@ type NewDelivery struct {
 	// ProspectSearchID The engine's ID. Default: a fresh UUID.
 	ProspectSearchID *string `json:"prospect_search_id,omitempty"`
 
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules *Rules `json:"rules,omitempty"`
+
 	// Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 	//
 	// Example: 30 9 * * 1-5
 	Schedule *Schedule       `json:"schedule,omitempty"`
 	Status   *DeliveryStatus `json:"status,omitempty"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold *Threshold `json:"threshold,omitempty"`
 
 	// Timezone The time zone of the schedule, by its name in the IANA database; of no effect on `immediate`.
 	//
@@ -1392,6 +1563,51 @@ type ReplayPage struct {
 // RetrySchedule Seconds to wait before each attempt after the first. Default, or when empty: 1 min, 5 min, 15 min, 1 h, 6 h.
 type RetrySchedule = []float64
 
+// Rule defines model for Rule.
+type Rule struct {
+	// Name Unique among the rules.
+	Name string `json:"name"`
+
+	// Reason Told of companies that meet the rule. Default: the name.
+	Reason *string `json:"reason,omitempty"`
+
+	// Required A company that does not meet the rule is disqualified.
+	Required *bool `json:"required,omitempty"`
+
+	// Weight Share in the score. Default: 1.
+	Weight *int `json:"weight,omitempty"`
+
+	// When One of: a comparison (`field`, `op`, `value`), a group (`all`, `any`, `not`), or an `expression`. Groups lie within each other 7 deep at
+	// most; a rule has 100 conditions at most.
+	//
+	// A field is a path such as `company.revenue`, `prospects.title` or `attributes.funding.round`. Where it meets a list it goes on in
+	// each element, and one value for which the comparison holds is enough. Texts are compared without regard to case, but by `matches`. A
+	// value of another type than is asked for is none: the text "50" is no number.
+	//
+	// | `op` | holds when there is | `value` |
+	// |---|---|---|
+	// | `eq`, `contains` | that value; of a list, one of its elements | text, number, true or false |
+	// | `any_of`, `all_of` | one of these values; each of them | list of 1 to 100 |
+	// | `ne`, `none_of` | not `eq`; not `any_of`: also when the field is absent | as there |
+	// | `gt`, `gte`, `lt`, `lte` | a number above, not below, below, not above | number |
+	// | `between` | a number not below the first and not above the second | list of two numbers |
+	// | `contains_text`, `starts_with`, `ends_with` | a text that has it in it, begins or ends with it | text |
+	// | `matches` | a text in which the regular expression (RE2) finds something; `(?i)` disregards case | text |
+	// | `exists`, `absent` | a value that is not null; none | none |
+	//
+	// An `expression` is CEL over the objects `company` and `attributes` and the list `prospects`. Numbers are doubles there. It has no
+	// functions of time and no regular expressions, cannot write out objects, and must not be estimated to take more than 500,000 steps.
+	//
+	// A rule is not met, whatever groups it has, when its expression fails, as on a field that is absent (`has(company.revenue)` asks for
+	// that), or when it takes too many steps with a candidate.
+	When Condition `json:"when"`
+}
+
+// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+//
+// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+type Rules = []Rule
+
 // Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 //
 // Example: 30 9 * * 1-5
@@ -1476,6 +1692,11 @@ type Stats struct {
 
 // StatsBucket defines model for Stats.Bucket.
 type StatsBucket string
+
+// Threshold The least score with which a candidate qualifies.
+//
+// Example: 50
+type Threshold = int
 
 // Tier Requests an hour: `free` 100, `pro` 1,000, `enterprise` what `limit_per_hour` says.
 type Tier string
@@ -2696,7 +2917,7 @@ type ClientInterface interface {
 
 	// CreateDeliveryWithBody Creates a delivery
 	//
-	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2705,7 +2926,7 @@ type ClientInterface interface {
 
 	// CreateDelivery Creates a delivery
 	//
-	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3195,7 +3416,7 @@ func (c *Client) ListDeliveries(ctx context.Context, params *ListDeliveriesParam
 
 // CreateDeliveryWithBody Creates a delivery
 //
-// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3214,7 +3435,7 @@ func (c *Client) CreateDeliveryWithBody(ctx context.Context, params *CreateDeliv
 
 // CreateDelivery Creates a delivery
 //
-// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6935,7 +7156,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateDeliveryWithBodyWithResponse Creates a delivery
 	//
-	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6944,7 +7165,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateDeliveryWithResponse Creates a delivery
 	//
-	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+	// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15030,7 +15251,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, pa
 
 // CreateDeliveryWithBodyWithResponse Creates a delivery
 //
-// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15045,7 +15266,7 @@ func (c *ClientWithResponses) CreateDeliveryWithBodyWithResponse(ctx context.Con
 
 // CreateDeliveryWithResponse Creates a delivery
 //
-// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own. A `GET` after the answer shows it.
+// Only the `name` is required: a delivery is `active` and `immediate`, in UTC, unless said otherwise, and gets a prospect search of its own, no `rules`, and a `threshold` of 50. A `GET` after the answer shows it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
