@@ -43,6 +43,10 @@ func All() []Projection {
 	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Stats()}
 }
 
+// walk has a page's rows found by the indexes that there are for them. While a table is small, or its
+// statistics are old, Postgres would read all of it instead, for each page.
+const walk = `SET LOCAL enable_seqscan = off`
+
 // ApplyRange enters the events at positions first to last with tx, which must also move the
 // projection's cursor from first-1 to last.
 func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventstore.Registry, first, last eventstore.Position) error {
@@ -59,7 +63,8 @@ func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventst
 		page[i] = Entry{Record: rec, Event: event.(domain.Event)}
 	}
 	var batch pgx.Batch
-	if p.Apply(&batch, page); batch.Len() == 0 {
+	batch.Queue(walk)
+	if p.Apply(&batch, page); batch.Len() == 1 {
 		return nil
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
