@@ -27,6 +27,7 @@ func Events() []Event {
 		SigningSecretRotated{},
 		DestinationTested{},
 		CompanyQualified{},
+		CompanyDisqualified{},
 		AttemptSucceeded{},
 		AttemptFailed{},
 		DispatchFailed{},

@@ -21,8 +21,17 @@ const (
 // HandOver is what the events of one company under one delivery add up to. The zero
 // HandOver did not happen.
 type HandOver struct {
-	ID      HandOverID
-	Company CompanyID
+	ID           HandOverID
+	Company      CompanyID
+	Disqualified Disqualification // the last one, until the company is handed over
+}
+
+// A Disqualification is what is known of a candidate that did not qualify. The zero Disqualification
+// did not happen.
+type Disqualification struct {
+	Profile     int64 // the version that it was judged by
+	Score       int
+	Fingerprint string
 }
 
 // HandOverStream names the stream of a company's hand-over under a delivery. A company
@@ -33,8 +42,12 @@ func HandOverStream(d DeliveryID, c CompanyID) string {
 
 // Evolve returns the hand-over after event. Events of other streams leave it unchanged.
 func (h HandOver) Evolve(event Event) HandOver {
-	if e, ok := event.(CompanyQualified); ok {
+	switch e := event.(type) {
+	case CompanyQualified:
 		return HandOver{ID: e.HandOver, Company: e.CompanyID}
+	case CompanyDisqualified:
+		h.Company = e.CompanyID
+		h.Disqualified = Disqualification{Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint}
 	}
 	return h
 }

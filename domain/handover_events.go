@@ -3,6 +3,8 @@ package domain
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/openprospect/delivery-ledger/domain/rules"
 )
 
 // CompanyQualified hands a company over under a delivery. It opens the hand-over's
@@ -18,12 +20,36 @@ type CompanyQualified struct {
 	Score        int             `json:"qualification_score"`
 	MatchReasons []string        `json:"match_reasons"`
 	Due          *time.Time      `json:"due,omitempty"` // of its pushes; absent: at once
+
+	// Of a company that came as a candidate, and was judged by the delivery's rules.
+	Profile  int64           `json:"profile_version,omitempty"`
+	Verdicts []rules.Verdict `json:"verdicts,omitempty"` // on each rule
+}
+
+// CompanyDisqualified records that a candidate does not qualify under a delivery's rules. It is in
+// the stream of the company's hand-over, which it may still come to.
+type CompanyDisqualified struct {
+	Organisation OrganisationID  `json:"organisation"`
+	Delivery     DeliveryID      `json:"delivery"`
+	Search       SearchID        `json:"prospect_search"`
+	CompanyID    CompanyID       `json:"company_id"`
+	Company      json.RawMessage `json:"company"`   // as the engine sent it
+	Prospects    json.RawMessage `json:"prospects"` // as the engine sent them
+	Attributes   json.RawMessage `json:"attributes,omitempty"`
+	Fingerprint  string          `json:"fingerprint"` // of what was sent: tells whether it is sent again
+	Score        int             `json:"qualification_score"`
+	Profile      int64           `json:"profile_version"`
+	Verdicts     []rules.Verdict `json:"verdicts"` // on each rule
 }
 
 // EventType returns the event's name in storage.
 func (CompanyQualified) EventType() string { return "company.qualified" }
 
-func (CompanyQualified) event() {}
+// EventType returns the event's name in storage.
+func (CompanyDisqualified) EventType() string { return "company.disqualified" }
+
+func (CompanyQualified) event()    {}
+func (CompanyDisqualified) event() {}
 
 // OwedSince returns when its pushes came due: once the event was recorded, or when the delivery's
 // schedule said.

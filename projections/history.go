@@ -68,6 +68,8 @@ func deliveryOf(entry Entry) domain.DeliveryID {
 	switch e := entry.Event.(type) {
 	case domain.CompanyQualified:
 		return e.Delivery
+	case domain.CompanyDisqualified:
+		return e.Delivery
 	case domain.AttemptSucceeded:
 		return e.Delivery
 	case domain.AttemptFailed:

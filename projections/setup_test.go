@@ -206,7 +206,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -322,6 +322,32 @@ func (h *history) qualify(t *rapid.T, i int) {
 				h.dispatches = append(h.dispatches, dispatch)
 				h.targets[dispatch] = id
 			}
+		}
+	}
+}
+
+// judge judges a candidate that may qualify, where the delivery has rules. One that was handed over before adds nothing.
+func (h *history) judge(t *rapid.T, i int) {
+	d := h.deliveries[i]
+	if d.Deleted || !d.Judges() {
+		return
+	}
+	company, asked := rapid.SampledFrom([]domain.CompanyID{"comp_1", "comp_2", "comp_9"}).Draw(t, "company"), rapid.Bool().Draw(t, "named")
+	raw := `{"id":"` + string(company) + `"}`
+	if asked {
+		raw = `{"id":"` + string(company) + `","name":"x"}`
+	}
+	handOver := execute(t, h.bundle, domain.JudgeCandidate{
+		ID: domain.NewHandOverID(), Delivery: d, CompanyID: company, Candidate: domain.Candidate{Company: json.RawMessage(raw)},
+	}).State
+	if handOver.ID == "" {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.Destinations)) {
+		if d.Destinations[id].Type == domain.Webhook {
+			dispatch := domain.DispatchIDFor(handOver.ID, id)
+			h.dispatches = append(h.dispatches, dispatch)
+			h.targets[dispatch] = id
 		}
 	}
 }

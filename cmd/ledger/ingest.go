@@ -18,11 +18,12 @@ import (
 
 // ingestVerb is ledger ingest.
 type ingestVerb struct {
-	File     string `arg:"" help:"NDJSON, a qualified company a line, as POST …/qualifications takes them; - for standard input."`
-	Delivery string `required:"" placeholder:"ID" help:"ID of the delivery, or of the prospect search, under which to hand the companies over."`
-	Server   string `default:"http://127.0.0.1:8080" help:"Address of the ledger."`
-	APIKey   string `required:"" name:"api-key" placeholder:"lnc_live_…" help:"API key with the scope qualifications:write."`
-	Chunk    int    `default:"500" help:"Lines in a request."`
+	File       string `arg:"" help:"NDJSON, a qualified company a line, as POST …/qualifications takes them; - for standard input."`
+	Delivery   string `required:"" placeholder:"ID" help:"ID of the delivery, or of the prospect search, under which to hand the companies over."`
+	Server     string `default:"http://127.0.0.1:8080" help:"Address of the ledger."`
+	APIKey     string `required:"" name:"api-key" placeholder:"lnc_live_…" help:"API key with the scope qualifications:write."`
+	Candidates bool   `help:"The companies are candidates, to be judged by the delivery's rules, as POST …/candidates takes them. The API key needs the scope candidates:write."`
+	Chunk      int    `default:"500" help:"Lines in a request."`
 }
 
 // Help says what a repeat does.
@@ -46,7 +47,7 @@ func (v *ingestVerb) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	sender := ingester{ledger: ledger, delivery: v.Delivery, waiting: func(err error) {
+	sender := ingester{ledger: ledger, delivery: v.Delivery, candidates: v.Candidates, waiting: func(err error) {
 		fmt.Fprintf(w.err, "the ledger does not take anything, waiting for it: %v\n", err)
 	}}
 	bar := newBar(w.err, "ingest", "bytes", size)
@@ -57,6 +58,9 @@ func (v *ingestVerb) Run(ctx context.Context, w world) error {
 		bar.set(bytes, max(size, bytes))
 	})
 	bar.finish()
+	if v.Candidates {
+		fmt.Fprintf(w.out, "%d disqualified, ", total.disqualified)
+	}
 	fmt.Fprintf(w.out, "%d accepted, %d duplicates, %d rejected\n", total.accepted, total.duplicates, total.rejected)
 	if err == nil && total.rejected > 0 {
 		err = fmt.Errorf("%d lines were rejected", total.rejected)
@@ -82,9 +86,10 @@ func (v *ingestVerb) open(w world) (io.ReadCloser, int64, error) {
 
 // An ingester sends qualifications to a ledger. It is for one goroutine.
 type ingester struct {
-	ledger   *api.ClientWithResponses
-	delivery string
-	waiting  func(error) // told once when the ledger becomes unavailable; may be nil
+	ledger     *api.ClientWithResponses
+	delivery   string
+	candidates bool        // not qualified yet
+	waiting    func(error) // told once when the ledger becomes unavailable; may be nil
 }
 
 // requestTimeout bounds a request of ours to a ledger.
@@ -96,12 +101,13 @@ func newLedgerClient(server, key string) (*api.ClientWithResponses, error) {
 }
 
 // sums counts what became of qualifications.
-type sums struct{ accepted, duplicates, rejected int }
+type sums struct{ accepted, duplicates, disqualified, rejected int }
 
 // add adds those of a request.
 func (s *sums) add(got api.QualificationSummary) {
 	s.accepted += got.Accepted
 	s.duplicates += got.Duplicates
+	s.disqualified += got.Disqualified
 	s.rejected += got.Rejected
 }
 
@@ -225,7 +231,7 @@ func (i *ingester) post(ctx context.Context, body []byte) (api.QualificationSumm
 
 // try sends one chunk. When that may succeed later it returns how long to wait.
 func (i *ingester) try(ctx context.Context, body []byte) (got api.QualificationSummary, wait time.Duration, err error) {
-	resp, err := i.ledger.QualifyCompaniesWithBody(ctx, i.delivery, nil, "application/x-ndjson", bytes.NewReader(body))
+	resp, err := i.request(ctx, bytes.NewReader(body))
 	if refused, ok := errors.AsType[*api.Error](err); ok {
 		if refused.Temporary() {
 			wait = max(time.Second, refused.RetryAfter)
@@ -244,4 +250,13 @@ func (i *ingester) try(ctx context.Context, body []byte) (got api.QualificationS
 		return got, 0, fmt.Errorf("read the ledger's answer: %w", err)
 	}
 	return got, 0, nil
+}
+
+// request sends lines to where they belong.
+func (i *ingester) request(ctx context.Context, lines io.Reader) (*http.Response, error) {
+	const ndjson = "application/x-ndjson"
+	if i.candidates {
+		return i.ledger.JudgeCandidatesWithBody(ctx, i.delivery, nil, ndjson, lines)
+	}
+	return i.ledger.QualifyCompaniesWithBody(ctx, i.delivery, nil, ndjson, lines)
 }

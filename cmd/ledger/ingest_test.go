@@ -95,6 +95,19 @@ func TestFileIngestedTwiceIsAllDuplicates(t *testing.T) {
 	require.Len(t, c.awaitFeed(t, delivery), 700)
 }
 
+func TestCandidatesAreIngestedAndJudged(t *testing.T) {
+	t.Parallel()
+	p, c, _ := setupIngest(t)
+	delivery := c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries",
+		`{"name":"Judged","rules":[{"name":"Uses HubSpot","when":{"field":"company.technologies","op":"contains","value":"hubspot"}}]}`)["id"].(string)
+	path := file(t, `{"company":{"id":"comp_1","name":"a","technologies":["HubSpot"]}}`+"\n"+`{"company":{"id":"comp_2","name":"b"}}`+"\n{}\n")
+	out, errs, err := ledger(t, ingestArgs(p.base, c.key, delivery, path, "--candidates")...)
+	require.Equal(t, 1, exitCode(t, err))
+	require.Equal(t, "1 disqualified, 1 accepted, 0 duplicates, 1 rejected\n", out)
+	require.Contains(t, errs, "line 3: ")
+	require.Equal(t, []string{"comp_1"}, c.awaitFeed(t, delivery))
+}
+
 func TestStandardInputIsIngested(t *testing.T) {
 	t.Parallel()
 	p, c, delivery := setupIngest(t)

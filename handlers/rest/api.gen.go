@@ -335,15 +335,18 @@ func (e NewReplayStatus) Valid() bool {
 
 // Defines values for QualificationResultOutcome.
 const (
-	Accepted  QualificationResultOutcome = "accepted"
-	Duplicate QualificationResultOutcome = "duplicate"
-	Rejected  QualificationResultOutcome = "rejected"
+	Accepted     QualificationResultOutcome = "accepted"
+	Disqualified QualificationResultOutcome = "disqualified"
+	Duplicate    QualificationResultOutcome = "duplicate"
+	Rejected     QualificationResultOutcome = "rejected"
 )
 
 // Valid indicates whether the value is a known member of the QualificationResultOutcome enum.
 func (e QualificationResultOutcome) Valid() bool {
 	switch e {
 	case Accepted:
+		return true
+	case Disqualified:
 		return true
 	case Duplicate:
 		return true
@@ -524,6 +527,18 @@ func (e ReadStatsParamsBucket) Valid() bool {
 
 // AuthType How a webhook tells who is calling. `bearer` sends `Authorization: Bearer` and the `auth_token`; `basic` sends `Authorization: Basic` of `username` and `password`; `header` sends `header_name: header_value`; `oauth2` gets a token from `token_url` by client credentials (`client_id`, `client_secret`, `scope`), sends it as a bearer token, and gets another shortly before it ends or when it is answered with 401. A destination that is given another type needs all that this asks for; the secrets of its former type are dropped.
 type AuthType string
+
+// Candidate Example: {"attributes":{"funding":{"round":"B"}},"company":{"id":"comp_xyz791","name":"Initech","revenue":12000000,"technologies":["HubSpot","AWS"]},"prospects":[{"email":"jane.doe@acme.com","first_name":"Jane","id":"pros_456def","last_name":"Doe","linkedin_url":"https://linkedin.com/in/janedoe","title":"CTO"}]}
+type Candidate struct {
+	// Attributes Whatever else rules may ask for. It is not handed over.
+	Attributes *map[string]interface{} `json:"attributes,omitempty"`
+
+	// Company As the engine sent it. Fields that are not listed are passed on.
+	//
+	// Example: {"domain":"acme.com","id":"comp_xyz789","industry":"Software","linkedin_url":"https://linkedin.com/company/acme-corp","location":"San Francisco, CA","name":"Acme Corp","size":"50-200","technologies":["HubSpot","AWS","React"]}
+	Company   Company     `json:"company"`
+	Prospects *[]Prospect `json:"prospects,omitempty"`
+}
 
 // Company As the engine sent it. Fields that are not listed are passed on.
 //
@@ -1138,7 +1153,7 @@ type Event struct {
 	// Actor Who asked for it: an API key's ID, or a part of the ledger.
 	Actor *string `json:"actor,omitempty"`
 
-	// Data What happened. Of a hand-over without the company and its prospects, which the feed shows; never a secret.
+	// Data What happened. Of a company without what was sent of it, which the feed shows of those handed over; never a secret.
 	Data map[string]interface{} `json:"data"`
 
 	// Position Place in the log.
@@ -1479,6 +1494,9 @@ type QualificationResult struct {
 	// Index Of the item among those sent, from 0.
 	Index   int                        `json:"index"`
 	Outcome QualificationResultOutcome `json:"outcome"`
+
+	// QualificationScore Of a candidate that is disqualified.
+	QualificationScore *int `json:"qualification_score,omitempty"`
 }
 
 // QualificationResultOutcome defines model for QualificationResult.Outcome.
@@ -1487,7 +1505,9 @@ type QualificationResultOutcome string
 // QualificationSummary Example: {"accepted":1,"disqualified":0,"duplicates":0,"items":[{"company_id":"comp_xyz789","delivery_id":"del_123abc","index":0,"outcome":"accepted"}],"rejected":0}
 type QualificationSummary struct {
 	// Accepted Companies handed over.
-	Accepted     int `json:"accepted"`
+	Accepted int `json:"accepted"`
+
+	// Disqualified Candidates that do not qualify.
 	Disqualified int `json:"disqualified"`
 
 	// Duplicates Companies handed over before.
@@ -1996,6 +2016,23 @@ type UpdateDeliveryParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// JudgeCandidatesJSONBody defines parameters for JudgeCandidates.
+type JudgeCandidatesJSONBody struct {
+	union json.RawMessage
+}
+
+// JudgeCandidatesParams defines parameters for JudgeCandidates.
+type JudgeCandidatesParams struct {
+	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// JudgeCandidatesJSONBody1 defines parameters for JudgeCandidates.
+type JudgeCandidatesJSONBody1 = []Candidate
+
 // ListCompaniesParams defines parameters for ListCompanies.
 type ListCompaniesParams struct {
 	// DeliveredSince Only companies delivered after this time. Not with `cursor`. In a URL, `+` is written `%2B`.
@@ -2346,6 +2383,9 @@ type CreateDeliveryJSONRequestBody = NewDelivery
 // UpdateDeliveryJSONRequestBody defines body for UpdateDelivery for application/json ContentType.
 type UpdateDeliveryJSONRequestBody = DeliveryChange
 
+// JudgeCandidatesJSONRequestBody defines body for JudgeCandidates for application/json ContentType.
+type JudgeCandidatesJSONRequestBody JudgeCandidatesJSONBody
+
 // CreateDestinationJSONRequestBody defines body for CreateDestination for application/json ContentType.
 type CreateDestinationJSONRequestBody = NewDestination
 
@@ -2677,6 +2717,68 @@ func (a Prospect) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
+// AsCandidate returns the union data inside the JudgeCandidatesJSONBody as a Candidate
+func (t JudgeCandidatesJSONBody) AsCandidate() (Candidate, error) {
+	var body Candidate
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCandidate overwrites any union data inside the JudgeCandidatesJSONBody as the provided Candidate
+func (t *JudgeCandidatesJSONBody) FromCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCandidate performs a merge with any union data inside the JudgeCandidatesJSONBody, using the provided Candidate
+func (t *JudgeCandidatesJSONBody) MergeCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsJudgeCandidatesJSONBody1 returns the union data inside the JudgeCandidatesJSONBody as a JudgeCandidatesJSONBody1
+func (t JudgeCandidatesJSONBody) AsJudgeCandidatesJSONBody1() (JudgeCandidatesJSONBody1, error) {
+	var body JudgeCandidatesJSONBody1
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromJudgeCandidatesJSONBody1 overwrites any union data inside the JudgeCandidatesJSONBody as the provided JudgeCandidatesJSONBody1
+func (t *JudgeCandidatesJSONBody) FromJudgeCandidatesJSONBody1(v JudgeCandidatesJSONBody1) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeJudgeCandidatesJSONBody1 performs a merge with any union data inside the JudgeCandidatesJSONBody, using the provided JudgeCandidatesJSONBody1
+func (t *JudgeCandidatesJSONBody) MergeJudgeCandidatesJSONBody1(v JudgeCandidatesJSONBody1) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t JudgeCandidatesJSONBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *JudgeCandidatesJSONBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsQualification returns the union data inside the QualifyCompaniesJSONBody as a Qualification
 func (t QualifyCompaniesJSONBody) AsQualification() (Qualification, error) {
 	var body Qualification
@@ -2783,6 +2885,9 @@ type ServerInterface interface {
 	// UpdateDelivery Changes a delivery
 	// (PUT /api/v1/deliveries/{delivery_id})
 	UpdateDelivery(ctx echo.Context, deliveryID DeliveryID, params UpdateDeliveryParams) error
+	// JudgeCandidates Judges companies by the delivery's rules, and hands over those that qualify
+	// (POST /api/v1/deliveries/{delivery_id}/candidates)
+	JudgeCandidates(ctx echo.Context, deliveryID FeedID, params JudgeCandidatesParams) error
 	// ListCompanies Pulls delivered companies, oldest first
 	// (GET /api/v1/deliveries/{delivery_id}/companies)
 	ListCompanies(ctx echo.Context, deliveryID FeedID, params ListCompaniesParams) error
@@ -3641,6 +3746,57 @@ func (w *ServerInterfaceWrapper) UpdateDelivery(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateDelivery(ctx, deliveryID, params)
+	return err
+}
+
+// JudgeCandidates converts echo context to params.
+func (w *ServerInterfaceWrapper) JudgeCandidates(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID FeedID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params JudgeCandidatesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.JudgeCandidates(ctx, deliveryID, params)
 	return err
 }
 
@@ -5114,6 +5270,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays/:replay_id", wrapper.ReadReplay, options.OperationMiddlewares["readReplay"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays/:replay_id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/qualifications", wrapper.QualifyCompanies, options.OperationMiddlewares["qualifyCompanies"]...)
+	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/candidates", wrapper.JudgeCandidates, options.OperationMiddlewares["judgeCandidates"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/companies", wrapper.ListCompanies, options.OperationMiddlewares["listCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/prospect-searches", wrapper.ListProspectSearches, options.OperationMiddlewares["listProspectSearches"]...)
 	router.GET(options.BaseURL+"/api/v1/admin/organisations", wrapper.ListOrganisations, options.OperationMiddlewares["listOrganisations"]...)
@@ -10109,6 +10266,430 @@ type UpdateDelivery503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateDelivery503ApplicationProblemPlusJSONResponse) VisitUpdateDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidatesRequestObject struct {
+	DeliveryID FeedID `json:"delivery_id"`
+	Params     JudgeCandidatesParams
+	JSONBody   *JudgeCandidatesJSONRequestBody
+	Body       io.Reader
+}
+
+type JudgeCandidatesResponseObject interface {
+	VisitJudgeCandidatesResponse(w http.ResponseWriter) error
+}
+
+type JudgeCandidates200ResponseHeaders struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type JudgeCandidates200JSONResponse struct {
+	Body    QualificationSummary
+	Headers JudgeCandidates200ResponseHeaders
+}
+
+func (response JudgeCandidates200JSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates400ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates401ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates403ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates404ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates409ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates413ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates415ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates422ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates429ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates500ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JudgeCandidates503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response JudgeCandidates503ApplicationProblemPlusJSONResponse) VisitJudgeCandidatesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17505,6 +18086,9 @@ type StrictServerInterface interface {
 	// UpdateDelivery Changes a delivery
 	// (PUT /api/v1/deliveries/{delivery_id})
 	UpdateDelivery(ctx context.Context, request UpdateDeliveryRequestObject) (UpdateDeliveryResponseObject, error)
+	// JudgeCandidates Judges companies by the delivery's rules, and hands over those that qualify
+	// (POST /api/v1/deliveries/{delivery_id}/candidates)
+	JudgeCandidates(ctx context.Context, request JudgeCandidatesRequestObject) (JudgeCandidatesResponseObject, error)
 	// ListCompanies Pulls delivered companies, oldest first
 	// (GET /api/v1/deliveries/{delivery_id}/companies)
 	ListCompanies(ctx context.Context, request ListCompaniesRequestObject) (ListCompaniesResponseObject, error)
@@ -18050,6 +18634,60 @@ func (sh *strictHandler) UpdateDelivery(ctx echo.Context, deliveryID DeliveryID,
 		return err
 	} else if validResponse, ok := response.(UpdateDeliveryResponseObject); ok {
 		return validResponse.VisitUpdateDeliveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// JudgeCandidates operation middleware
+func (sh *strictHandler) JudgeCandidates(ctx echo.Context, deliveryID FeedID, params JudgeCandidatesParams) error {
+	var request JudgeCandidatesRequestObject
+
+	request.DeliveryID = deliveryID
+	request.Params = params
+	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
+		var body JudgeCandidatesJSONRequestBody
+		var err error
+		if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+			// A request validator built on kin-openapi's openapi3filter with
+			// KeepValidatedValue leaves the value it validated on the body. Bind
+			// that value, matching member names exactly, so the handler receives
+			// what was validated instead of a second, case-insensitive decode.
+			// Otherwise bind only the request body, so that path and query
+			// parameters are not also bound into the body struct.
+			if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+				err = binder.BindBody(ctx, &body)
+			}
+		} else {
+			// A custom binder is installed on the Echo instance; defer to it
+			// entirely, since echo.Binder does not expose body-only binding and
+			// the binder may do more than decode (for example call ctx.Validate).
+			err = ctx.Bind(&body)
+		}
+		if err != nil {
+			return err
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/x-ndjson") {
+		request.Body = ctx.Request().Body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.JudgeCandidates(ctx.Request().Context(), request.(JudgeCandidatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "JudgeCandidates")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(JudgeCandidatesResponseObject); ok {
+		return validResponse.VisitJudgeCandidatesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	_ "embed" // for the contract
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -21,7 +20,7 @@ type contract struct {
 	json       []byte // as it is served
 	operations map[route]*operation
 
-	qualification *openapi3.Schema // of an item of those that are judged singly
+	qualification, candidate *openapi3.Schema // of an item of those that are judged singly
 }
 
 // A route is a method and a path as echo writes it.
@@ -55,10 +54,12 @@ func loadContract(ctx context.Context) (*contract, error) {
 	if c.json, err = doc.MarshalJSON(); err != nil {
 		return nil, fmt.Errorf("encode openapi.yaml: %w", err)
 	}
-	if ref := doc.Components.Schemas["Qualification"]; ref != nil {
-		c.qualification = ref.Value
-	} else {
-		return nil, errors.New("read openapi.yaml: it has no Qualification")
+	for name, schema := range map[string]**openapi3.Schema{"Qualification": &c.qualification, "Candidate": &c.candidate} {
+		ref := doc.Components.Schemas[name]
+		if ref == nil {
+			return nil, fmt.Errorf("read openapi.yaml: it has no %s", name)
+		}
+		*schema = ref.Value
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, spec := range item.Operations() {

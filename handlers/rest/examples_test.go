@@ -125,7 +125,7 @@ func exampleRequests(tb testing.TB, spec *openapi3.Operation) (found []exampleRe
 // things makes one of each thing that paths name, and returns their IDs by the paths' parameters.
 func (c client) things(tb testing.TB) map[string]string {
 	tb.Helper()
-	delivery := c.createDelivery(tb, sampleDelivery)
+	delivery := c.createDelivery(tb, judgedDelivery)
 	destination := c.call(tb, http.StatusCreated, "POST", "/api/v1/deliveries/"+delivery+"/destinations", sampleDestination).field(tb, "id")
 	handedOver := c.call(tb, http.StatusOK, "POST", "/api/v1/deliveries/"+delivery+"/qualifications", company("comp_1")).items(tb)[0]["delivery_id"].(string)
 	dispatch := string(domain.DispatchIDFor(domain.HandOverID(handedOver), domain.DestinationID(destination)))

@@ -66,9 +66,11 @@ func showEvent(e projections.AuditEvent) (Event, error) {
 	if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
 		return Event{}, fmt.Errorf("show metadata of event %d: %w", e.Position, err)
 	}
-	if e.Type == (domain.CompanyQualified{}).EventType() { // whose reading needs other scopes
-		delete(data, "company")
-		delete(data, "prospects")
+	switch e.Type {
+	case domain.CompanyQualified{}.EventType(), domain.CompanyDisqualified{}.EventType():
+		for _, name := range []string{"company", "prospects", "attributes"} { // whose reading needs other scopes
+			delete(data, name)
+		}
 	}
 	withoutSecrets(data)
 	return Event{

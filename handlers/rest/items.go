@@ -15,24 +15,33 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
-// An item is one qualification of a request.
+// An item is one qualification of a request, or one candidate.
 type item struct {
 	index         int
 	company       domain.CompanyID
 	qualification domain.Qualification
-	fault         error // why it is rejected; nil: it is not
+	candidate     domain.Candidate // instead, where these are sent
+	fault         error            // why it is rejected; nil: it is not
 }
 
-// newItem returns the qualification in raw, which must be valid JSON and is kept. Its faults are
+// item returns the qualification, or the candidate, in raw, which must be valid JSON and is kept. Its faults are
 // besides those of its names.
-func newItem(index int, raw []byte, named []domain.Fault) *item {
+func (h *handOver) item(index int, raw []byte, named []domain.Fault) *item {
 	it := &item{index: index}
 	if raw = bytes.TrimSpace(raw); raw[0] != '{' {
 		it.fault = invalid([]domain.Fault{{Field: "body", Error: "must be an object"}})
 		return it
 	}
-	faults := it.decode(raw)
-	company, err := it.qualification.Check()
+	var faults []domain.Fault
+	var company domain.CompanyID
+	var err error
+	if h.candidates {
+		faults = it.decodeCandidate(raw)
+		company, err = it.candidate.Check()
+	} else {
+		faults = it.decode(raw)
+		company, err = it.qualification.Check()
+	}
 	more, err := faultsIn(err)
 	it.company = company
 	if it.fault = err; err == nil {
@@ -101,6 +110,7 @@ func (s *Server) reportItem(ctx context.Context, j *job) {
 type results struct {
 	items                          []byte
 	accepted, duplicates, rejected int
+	disqualified                   int
 	position                       eventstore.Position
 }
 
@@ -111,6 +121,8 @@ func (r *results) add(result QualificationResult) error {
 		r.accepted++
 	case Duplicate:
 		r.duplicates++
+	case Disqualified:
+		r.disqualified++
 	case Rejected:
 		r.rejected++
 	}
@@ -123,10 +135,17 @@ func (r *results) add(result QualificationResult) error {
 }
 
 // VisitQualifyCompaniesResponse writes the answer.
-func (r *results) VisitQualifyCompaniesResponse(w http.ResponseWriter) error {
+func (r *results) VisitQualifyCompaniesResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitJudgeCandidatesResponse writes the answer.
+func (r *results) VisitJudgeCandidatesResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// write writes the answer.
+func (r *results) write(w http.ResponseWriter) error {
 	b := strconv.AppendInt([]byte(`{"accepted":`), int64(r.accepted), 10)
 	b = strconv.AppendInt(append(b, `,"duplicates":`...), int64(r.duplicates), 10)
-	b = strconv.AppendInt(append(b, `,"disqualified":0,"rejected":`...), int64(r.rejected), 10)
+	b = strconv.AppendInt(append(b, `,"disqualified":`...), int64(r.disqualified), 10)
+	b = strconv.AppendInt(append(b, `,"rejected":`...), int64(r.rejected), 10)
 	b = append(b, `,"items":[`...)
 	w.Header().Set("Content-Type", jsonType)
 	if r.position != 0 {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
@@ -20,15 +22,24 @@ const (
 
 // QualifyCompanies hands companies over: of one object, of an array, or of a stream of lines.
 func (s *Server) QualifyCompanies(ctx context.Context, r QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error) {
-	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID}
+	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID, schema: s.contract.qualification}
+	var document []byte
+	if r.Body == nil {
+		document = r.JSONBody.union
+	}
+	return h.run(ctx, r.Body, document)
+}
+
+// run hands over what a stream contains or, where there is none, a document.
+func (h *handOver) run(ctx context.Context, stream io.Reader, document []byte) (*results, error) {
 	if err := h.load(ctx); err != nil {
 		return nil, err
 	}
 	var err error
-	if r.Body != nil {
-		err = h.lines(ctx, r.Body)
+	if stream != nil {
+		err = h.lines(ctx, stream)
 	} else {
-		err = h.document(ctx, r.JSONBody.union)
+		err = h.document(ctx, document)
 	}
 	if err != nil {
 		return nil, err
@@ -40,16 +51,19 @@ func (s *Server) QualifyCompanies(ctx context.Context, r QualifyCompaniesRequest
 type handOver struct {
 	*Server
 	organisation domain.OrganisationID
-	id           string    // of a delivery or of a prospect search
-	targets      []*target // the deliveries that it names
-	several      bool      // when there were more than one
+	id           string           // of a delivery or of a prospect search
+	targets      []*target        // the deliveries that it names
+	several      bool             // when there were more than one
+	candidates   bool             // what is sent is to be judged first
+	schema       *openapi3.Schema // of an item
+	ruleless     bool             // when one of them has no rules to judge candidates by; it is no target then
 	results      results
 }
 
 // A target is a delivery to hand companies over under, as it is known.
 type target struct {
 	stream string
-	gone   bool // deleted since the request began
+	gone   bool // deleted, or without rules for candidates, since the request began
 	eventstore.Known[domain.Delivery]
 }
 
@@ -73,6 +87,9 @@ func (h *handOver) load(ctx context.Context) error {
 		}
 	}
 	h.several = len(h.targets) > 1
+	if len(h.targets) == 0 && h.ruleless {
+		return domain.ErrNoRules(h.id)
+	}
 	if len(h.targets) == 0 {
 		return domain.Errorf(domain.NotFound, "PROSPECT_SEARCH_NOT_FOUND", "there is no prospect search or delivery %s", h.id)
 	}
@@ -83,10 +100,17 @@ func (h *handOver) load(ctx context.Context) error {
 func (h *handOver) add(ctx context.Context, id domain.DeliveryID) error {
 	stream := domain.DeliveryStream(id)
 	known, err := h.deliveries.Load(ctx, stream)
-	if err == nil && known.State.Exists(h.organisation) {
+	if err == nil && known.State.Exists(h.organisation) && !h.takes(known.State) {
+		h.ruleless = true
+	} else if err == nil && known.State.Exists(h.organisation) {
 		h.targets = append(h.targets, &target{stream: stream, Known: known})
 	}
 	return err
+}
+
+// takes reports whether what is sent can be handed over under d.
+func (h *handOver) takes(d domain.Delivery) bool {
+	return d.Exists(h.organisation) && (!h.candidates || d.Judges())
 }
 
 // document hands over what a JSON document contains. A single object that is not valid is an
@@ -96,14 +120,14 @@ func (h *handOver) document(ctx context.Context, body []byte) error {
 	if bytes.HasPrefix(body, []byte("[")) {
 		return h.list(ctx, body)
 	}
-	named, err := inspect(body, h.contract.qualification)
+	named, err := inspect(body, h.schema)
 	switch {
 	case err != nil:
 		return err
 	case body[0] != '{':
 		return invalid([]domain.Fault{{Field: "body", Error: "must be an object or a list of objects"}})
 	}
-	it := newItem(0, body, named)
+	it := h.item(0, body, named)
 	if it.fault != nil {
 		return it.fault
 	}
@@ -112,7 +136,7 @@ func (h *handOver) document(ctx context.Context, body []byte) error {
 
 // list hands over what a JSON array contains.
 func (h *handOver) list(ctx context.Context, body []byte) error {
-	found, err := inspectItems(body, h.contract.qualification)
+	found, err := inspectItems(body, h.schema)
 	if err != nil {
 		return err
 	}
@@ -122,7 +146,7 @@ func (h *handOver) list(ctx context.Context, body []byte) error {
 		if found[n].deep {
 			c.add(&item{index: n, fault: errTooDeep}, 0)
 		} else {
-			c.add(newItem(n, raw, found[n].faults), len(raw))
+			c.add(h.item(n, raw, found[n].faults), len(raw))
 		}
 		if n++; c.full(len(h.targets)) {
 			if err := h.commit(ctx, c.take()); err != nil {
@@ -159,11 +183,11 @@ func (h *handOver) lines(ctx context.Context, body io.Reader) error {
 
 // line returns the item in a line of a stream, which it does not keep.
 func (h *handOver) line(index int, line []byte) *item {
-	named, err := inspect(line, h.contract.qualification)
+	named, err := inspect(line, h.schema)
 	if err != nil {
 		return &item{index: index, fault: err}
 	}
-	return newItem(index, bytes.Clone(line), named)
+	return h.item(index, bytes.Clone(line), named)
 }
 
 // A chunk gathers items to be committed in one go.
@@ -238,9 +262,7 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 	plans := make([]eventstore.Plan[domain.HandOver, domain.Event], len(jobs))
 	for i, j := range jobs {
 		t := j.target
-		plans[i].Command = domain.QualifyCompany{
-			ID: domain.NewHandOverID(), Delivery: t.State, CompanyID: j.item.company, Qualification: j.item.qualification,
-		}
+		plans[i].Command = h.command(t.State, j.item)
 		plans[i].Guard = eventstore.Guard{Stream: t.stream, Version: t.Version}
 		if seed := seed(ctx); seed != nil { // the same however often a changed delivery makes it be planned
 			plans[i].ID = eventstore.NewAppendID(seed.Secret, t.stream, uint64(j.item.index))
@@ -258,6 +280,14 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 	return again, nil
 }
 
+// command returns what is asked for by an item under a delivery.
+func (h *handOver) command(d domain.Delivery, it *item) eventstore.Command[domain.HandOver, domain.Event] {
+	if h.candidates {
+		return domain.JudgeCandidate{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Candidate: it.candidate}
+	}
+	return domain.QualifyCompany{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Qualification: it.qualification}
+}
+
 // reload reads the targets again. Those that were deleted meanwhile are none any more; what
 // was handed over under them stands. When none is left, that is an error.
 func (h *handOver) reload(ctx context.Context) error {
@@ -267,7 +297,7 @@ func (h *handOver) reload(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.Known, t.gone = known, !known.State.Exists(h.organisation)
+		t.Known, t.gone = known, !h.takes(known.State)
 	}
 	h.targets = slices.DeleteFunc(slices.Clone(h.targets), func(t *target) bool { return t.gone })
 	if len(h.targets) == 0 {
@@ -313,6 +343,8 @@ func (j *job) result() QualificationResult {
 	switch {
 	case j.outcome.Err != nil:
 		r.Outcome, r.Error = Rejected, itemError(newRefusal(j.outcome.Err))
+	case j.outcome.State.ID == "":
+		r.Outcome, r.QualificationScore = Disqualified, &j.outcome.State.Disqualified.Score
 	case j.outcome.Commit.Position != 0:
 		r.Outcome, r.DeliveryID = Accepted, optional(string(j.outcome.State.ID))
 	default:

@@ -41,7 +41,7 @@ func TestRulesAreShownAndKept(t *testing.T) {
 	shows(c.call(t, http.StatusOK, "PUT", path, `{"rules":`+sampleRules+`}`), sampleRules, 70, 2)
 	shows(c.call(t, http.StatusOK, "PUT", path, `{"threshold":0}`), sampleRules, 0, 4)
 	shows(c.call(t, http.StatusOK, "PUT", path, `{"rules":[]}`), `[]`, 0, 5)
-	require.Equal(t, "delivery.rules_set", c.call(t, http.StatusOK, "GET", path+"/events?limit=1&minPosition=6", "").items(t)[0]["type"])
+	require.Equal(t, "delivery.rules_set", c.call(t, http.StatusOK, "GET", path+"/events?limit=1", "", minPosition, "6").items(t)[0]["type"])
 }
 
 func TestFaultsOfRulesNameRuleAndPlace(t *testing.T) {

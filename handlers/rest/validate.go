@@ -28,8 +28,10 @@ const (
 	ndjsonType = "application/x-ndjson"
 )
 
-// judgedSingly is the operation whose body is judged item by item, by its handler.
-const judgedSingly = "qualifyCompanies"
+// judgedSingly reports whether an operation's body is judged item by item, by its handler.
+func judgedSingly(operation string) bool {
+	return operation == "qualifyCompanies" || operation == "judgeCandidates"
+}
 
 // validate holds a request against the contract: all that is wrong with it is told at once.
 // What the handler gets is the very value that was validated.
@@ -56,7 +58,7 @@ func (s *Server) validate(next echo.HandlerFunc) echo.HandlerFunc {
 		case mediaType != "":
 			r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
 		}
-		if op.id == judgedSingly { // and bounds its work on the database itself
+		if judgedSingly(op.id) { // and bounds its work on the database itself
 			return next(c)
 		}
 		if mediaType != "" {
@@ -241,11 +243,14 @@ type bodies struct{ echo.DefaultJSONSerializer }
 
 // Deserialize reads the request's body into i.
 func (b bodies) Deserialize(c echo.Context, i any) error {
-	body, ok := i.(*QualifyCompaniesJSONRequestBody)
-	if !ok {
-		return b.DefaultJSONSerializer.Deserialize(c, i)
-	}
 	var err error
-	body.union, err = readBody(c.Request())
+	switch body := i.(type) {
+	case *QualifyCompaniesJSONRequestBody:
+		body.union, err = readBody(c.Request())
+	case *JudgeCandidatesJSONRequestBody:
+		body.union, err = readBody(c.Request())
+	default:
+		err = b.DefaultJSONSerializer.Deserialize(c, i)
+	}
 	return err
 }
