@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/http"
 	"testing"
@@ -48,4 +49,19 @@ func TestProcessCutOffForLessThanALeaseRepeatsNothing(t *testing.T) {
 	require.Len(t, j.all(), len(outcomes(t, pool)), "something was repeated")
 	reconcile(t, pool, j)
 	requireSound(t, pool)
+}
+
+func TestProcessCutOffWhileItStartsEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, testdb.URL(t))
+	w.hold(func(_ int, toServer bool, piece []byte) bool {
+		if !toServer || !bytes.Contains(piece, []byte("INSERT INTO cursors")) { // the first thing a follower does
+			return false
+		}
+		w.cut()
+		return true
+	})
+	p, _ := launch(t, nil, "serve", "--database-url", w.url, "--encryption-key", encryptionKey(), "--listen", "127.0.0.1:0")
+	require.Equal(t, 1, exitCode(t, p.wait(t)), p.printed())
+	require.Contains(t, p.printed(), "cannot subscribe")
 }

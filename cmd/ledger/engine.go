@@ -142,8 +142,12 @@ func (e *engine) run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	group.Go(func() error { return e.store.Listen(background, e.log) })
+	ended := make(chan struct{}) // the router has, or could not start
 	if router != nil {
-		group.Go(func() error { return router.Run(background) })
+		group.Go(func() error {
+			defer close(ended)
+			return router.Run(background)
+		})
 	}
 	if slices.Contains(e.roles, roleAttempt) {
 		replays, err := replay.New(replay.Config{Pool: e.pool, Store: e.store, Log: e.log})
@@ -155,7 +159,7 @@ func (e *engine) run(ctx context.Context) error {
 	group.Go(func() error {
 		defer stopBackground()
 		err := api.Serve(ctx, listener, requestGrace)
-		if router != nil {
+		if router != nil && started(router, ended) {
 			err = errors.Join(err, router.Close())
 		}
 		return err
@@ -165,6 +169,17 @@ func (e *engine) run(ctx context.Context) error {
 		e.listening(listener.Addr())
 	}
 	return group.Wait()
+}
+
+// started waits until the router has started, and reports whether it did. One that did not would
+// wait, when it is closed, for handlers that never run.
+func started(router *message.Router, ended <-chan struct{}) bool {
+	select {
+	case <-router.Running():
+		return true
+	case <-ended:
+		return false
+	}
 }
 
 // api returns the server of the API; without that role, of the status alone.
