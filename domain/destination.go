@@ -56,6 +56,7 @@ type Destination struct {
 	RateLimit      float64           `json:"rate_limit_per_second,omitempty"` // 0: none
 	RetrySchedule  RetrySchedule     `json:"retry_schedule,omitempty"`        // empty: the ledger's
 	Ordered        bool              `json:"ordered,omitempty"`               // a dispatch is attempted when those before it have ended
+	Events         []WebhookEvent    `json:"events,omitempty"`                // that it is told of, in order; empty: companies alone
 	DisabledReason string            `json:"-"`                               // of the state, not of an event
 }
 
@@ -221,6 +222,7 @@ func (d Destination) normal() Destination {
 	}
 	d.Headers = headers
 	d.HeaderName = textproto.CanonicalMIMEHeaderKey(d.HeaderName)
+	d.Events = subscription(d.Events)
 	return d
 }
 
@@ -244,6 +246,7 @@ func (f *faults) checkDestination(d Destination) {
 			f.add("rate_limit_per_second", d.RateLimit, "must be from %g to %d", minRateLimit, maxRateLimit)
 		}
 		f.checkRetries(d.RetrySchedule)
+		f.checkEvents(d.Events)
 	default:
 		f.add("type", d.Type, "must be webhook or api")
 	}
@@ -259,6 +262,9 @@ func (f *faults) checkPullOnly(d Destination) {
 	}
 	if d.Ordered {
 		f.add("ordered", true, "an api destination is pulled, always in order")
+	}
+	if len(d.Events) > 0 {
+		f.add("events", d.Events, "an api destination is pulled and is told of nothing")
 	}
 	for _, s := range d.authSettings() {
 		if s.value != "" {

@@ -88,7 +88,7 @@ func (c RecordAttempt) Decide(d Dispatch, now time.Time) ([]Event, error) {
 	if !ok || c.Attempt.Status == statusGone {
 		return []Event{failed, DispatchFailed{
 			Dispatch: c.Attempt.Dispatch, Delivery: c.Attempt.Delivery, Destination: c.Attempt.Destination,
-			Attempts: c.Attempt.Number,
+			Attempts: c.Attempt.Number, HandOver: c.Attempt.HandOver, Event: c.Attempt.Event, Error: c.Error,
 		}}, nil
 	}
 	due := now.Add(max(wait, min(c.RetryAfter, maxRetryAfter)))

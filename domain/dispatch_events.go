@@ -23,6 +23,9 @@ type DispatchFailed struct {
 	Delivery    DeliveryID    `json:"delivery"`
 	Destination DestinationID `json:"destination"`
 	Attempts    int           `json:"attempts"`
+	HandOver    HandOverID    `json:"hand_over,omitempty"` // absent: of an operational event, or recorded before it was told
+	Event       WebhookEvent  `json:"event,omitempty"`     // operational, that it was to tell of; absent: it was of a hand-over
+	Error       string        `json:"error,omitempty"`     // of the last attempt; absent: recorded before it was told
 }
 
 // DispatchCancelled ends a dispatch whose destination went away while it was under way.
@@ -46,7 +49,8 @@ type DispatchRetried struct {
 // Attempt is what is known of one HTTP request to a destination.
 type Attempt struct {
 	Dispatch        DispatchID        `json:"dispatch"`
-	HandOver        HandOverID        `json:"hand_over"`
+	HandOver        HandOverID        `json:"hand_over,omitempty"` // absent: of an operational event
+	Event           WebhookEvent      `json:"event,omitempty"`     // operational, that it told of; absent: it was of a hand-over
 	Delivery        DeliveryID        `json:"delivery"`
 	Destination     DestinationID     `json:"destination"`
 	Config          int64             `json:"config"` // version of the delivery's stream that set the destination

@@ -36,7 +36,7 @@ func fail(n int, wait time.Duration) (domain.RecordAttempt, domain.AttemptFailed
 
 // failedAfter ends the dispatch after n attempts.
 func failedAfter(n int) domain.DispatchFailed {
-	return domain.DispatchFailed{Dispatch: "dsp_1", Delivery: dcf, Destination: "dst_1", Attempts: n}
+	return domain.DispatchFailed{Dispatch: "dsp_1", Delivery: dcf, Destination: "dst_1", Attempts: n, HandOver: "del_1", Error: "it answered 503"}
 }
 
 var cancelled = domain.DispatchCancelled{Dispatch: "dsp_1", Delivery: dcf, Destination: "dst_1", Reason: "the destination was removed"}
@@ -235,7 +235,9 @@ func TestDispatchAlwaysEnds(t *testing.T) {
 			require.Empty(t, late)
 
 			settled = after.Settled()
-			require.Equal(t, after.Status == domain.Failed, events[len(events)-1] == domain.Event(failedAfter(after.Attempts)))
+			ended := failedAfter(after.Attempts)
+			ended.Error = report.Error
+			require.Equal(t, after.Status == domain.Failed, events[len(events)-1] == domain.Event(ended))
 			due := dueOf(events)
 			require.Equal(t, settled, due == nil, "what is not settled is due, what is settled is not")
 			if due != nil {

@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -27,25 +26,22 @@ type payloadData struct {
 // Payload returns the body of the hand-over's webhook. It is a function of the event and the time at which
 // it was recorded alone, so every attempt sends the same bytes, and whoever asks for them later sees them.
 func (e CompanyQualified) Payload(recordedAt time.Time) ([]byte, error) {
-	return NewPayload("delivery.company_qualified", e, recordedAt)
+	return NewPayload(string(OnCompanyQualified), e, recordedAt)
 }
 
 // NewPayload returns the body of a webhook that tells of event.
 func NewPayload(event string, e CompanyQualified, at time.Time) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // "Revenue > $10M" stays as it is
-	err := enc.Encode(payload{
+	body, err := marshal(payload{
 		Event:         event,
 		HandOver:      e.HandOver,
-		Timestamp:     at.UTC().Format("2006-01-02T15:04:05Z"),
+		Timestamp:     stamp(at),
 		Configuration: e.Delivery,
 		Data: payloadData{
 			Company: e.Company, Prospects: e.Prospects, Score: e.Score, MatchReasons: e.MatchReasons,
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("write payload of %s: %w", e.HandOver, err)
+		return nil, fmt.Errorf("hand-over %s: %w", e.HandOver, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return body, nil
 }

@@ -14,10 +14,11 @@ import (
 
 // Dispatches keeps what is owed to whom and what became of it: a row for each dispatch, made
 // from a hand-over and the webhook destinations as of its position, and moved on by the
-// outcomes of attempts.
+// outcomes of attempts. A row is also made for each destination that is to be told of an operational
+// event; see notices.
 //
-// Events of configuration are entered one by one, in order. Between two of them hand-overs
-// are entered as one set, and then outcomes as one set: the former only add rows, the latter
+// Events of configuration are entered one by one, in order. Between two of them hand-overs and
+// notices are entered as one set, and then outcomes as one set: the former only add rows, the latter
 // only change their own, so it comes to the same.
 //
 // What is owed to a destination that gets one dispatch after the other is marked as ordered, and so
@@ -55,6 +56,9 @@ func Dispatches() Projection {
 				case domain.DispatchFailed:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
 					felt.of(e.Destination).exhaust()
+					if e.Event == "" { // or one that fails would owe the next, and so on
+						owed.notices.add(entry, e.Destination)
+					}
 				case domain.DispatchCancelled:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Cancelled})
 				case domain.DispatchRetried:
@@ -64,6 +68,9 @@ func Dispatches() Projection {
 				default:
 					flush()
 					applyToTargets(batch, entry)
+					if e, ok := entry.Event.(domain.DestinationDisabled); ok {
+						owed.notices.add(entry, e.Destination)
+					}
 				}
 			}
 			flush()
@@ -74,9 +81,11 @@ func Dispatches() Projection {
 // applyToTargets queues what an event of configuration changes.
 func applyToTargets(batch *pgx.Batch, entry Entry) {
 	const (
-		create  = `INSERT INTO dispatch_deliveries (delivery_id, organisation_id, paused) VALUES ($1, $2, $3)`
-		pause   = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
-		add     = `INSERT INTO dispatch_targets (destination_id, delivery_id, config, version) VALUES ($1, $2, $3, $4)`
+		create = `INSERT INTO dispatch_deliveries (delivery_id, organisation_id, paused) VALUES ($1, $2, $3)`
+		pause  = `UPDATE dispatch_deliveries SET paused = $2 WHERE delivery_id = $1`
+		add    = `
+			INSERT INTO dispatch_targets (destination_id, delivery_id, organisation_id, config, version)
+			VALUES ($1, $2, (SELECT organisation_id FROM dispatch_deliveries WHERE delivery_id = $2), $3, $4)`
 		reorder = `
 			UPDATE dispatches SET ordered = $2
 			WHERE destination_id = $1 AND due IS NOT NULL AND (SELECT ordered FROM dispatch_targets WHERE destination_id = $1) <> $2`
@@ -130,11 +139,12 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 	}
 }
 
-// handOvers are a run of them, turned on their side.
+// handOvers are a run of them, turned on their side, with the notices of the run.
 type handOvers struct {
 	positions       []int64
 	due             []time.Time
 	ids, deliveries []string
+	notices         notices
 }
 
 // add adds a hand-over to the run.
@@ -148,18 +158,23 @@ func (h *handOvers) add(entry Entry, e domain.CompanyQualified) {
 // flush queues the dispatches that the run owes, and begins another. The SQL of the ID is
 // [domain.DispatchIDFor].
 func (h *handOvers) flush(batch *pgx.Batch) {
-	const owe = `
+	const (
+		companies = `
+				SELECT p.position, p.due, p.handover_id, NULL AS event, t.destination_id, t.delivery_id, t.ordered, t.last_sequence,
+					'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
+						|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20) AS id
+				FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS p(position, due, handover_id, delivery_id)
+				JOIN dispatch_targets t ON t.delivery_id = p.delivery_id AND NOT t.removed AND t.companies`
+		begin = `
 		WITH owed AS (
-			SELECT p.*, t.destination_id, t.ordered,
-				t.last_sequence + row_number() OVER (PARTITION BY t.destination_id ORDER BY p.position) AS sequence
-			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS p(position, due, handover_id, delivery_id)
-			JOIN dispatch_targets t ON t.delivery_id = p.delivery_id AND NOT t.removed
+			SELECT *, last_sequence + row_number() OVER (PARTITION BY destination_id ORDER BY position) AS sequence
+			FROM (`
+		end = `
+			) AS told
 		),
 		inserted AS (
-			INSERT INTO dispatches (id, sequence, position, due, ordered, destination_id, delivery_id, handover_id)
-			SELECT 'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
-					|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20),
-				sequence, position, due, ordered, destination_id, delivery_id, handover_id
+			INSERT INTO dispatches (id, sequence, position, due, ordered, destination_id, delivery_id, handover_id, event)
+			SELECT id, sequence, position, due, ordered, destination_id, delivery_id, handover_id, event
 			FROM owed
 			ORDER BY position, destination_id
 		)
@@ -167,7 +182,14 @@ func (h *handOvers) flush(batch *pgx.Batch) {
 		SET last_sequence = t.last_sequence + o.count, pending = t.pending + o.count
 		FROM (SELECT destination_id, count(*) FROM owed GROUP BY destination_id) AS o
 		WHERE t.destination_id = o.destination_id`
-	if len(h.ids) > 0 {
+		owe     = begin + companies + end
+		oweBoth = begin + companies + `
+				UNION ALL` + told + end
+	)
+	switch n := h.notices; {
+	case len(n.positions) > 0:
+		batch.Queue(oweBoth, h.positions, h.due, h.ids, h.deliveries, n.positions, n.due, n.events, n.about)
+	case len(h.ids) > 0:
 		batch.Queue(owe, h.positions, h.due, h.ids, h.deliveries)
 	}
 	*h = handOvers{}
@@ -315,11 +337,11 @@ func (v *Views) Counts(ctx context.Context, delivery domain.DeliveryID) (Counts,
 	}, nil
 }
 
-// A Dispatch is one hand-over's way to one destination.
+// A Dispatch is the way of one hand-over, or operational event, to one destination.
 type Dispatch struct {
 	ID          domain.DispatchID     `db:"id"`
 	Sequence    int64                 `db:"sequence"`
-	Position    eventstore.Position   `db:"position"` // of the hand-over
+	Position    eventstore.Position   `db:"position"` // of what it tells of
 	Status      domain.DispatchStatus `db:"status"`
 	Attempts    int                   `db:"attempts"`
 	Due         *time.Time            `db:"due"`
@@ -327,17 +349,13 @@ type Dispatch struct {
 	Version     eventstore.Version    `db:"version"`
 	Destination domain.DestinationID  `db:"destination_id"`
 	Delivery    domain.DeliveryID     `db:"delivery_id"`
-	HandOver    domain.HandOverID     `db:"handover_id"`
+	HandOver    domain.HandOverID     `db:"handover_id"` // empty: it tells of an operational event
+	Event       domain.WebhookEvent   `db:"event"`
 }
 
 // Dispatch returns the dispatch named id, or a NotFound error.
 func (v *Views) Dispatch(ctx context.Context, id domain.DispatchID) (Dispatch, error) {
-	const query = `
-		SELECT d.id, d.sequence, d.position, CASE WHEN d.due IS NOT NULL AND (v.paused OR t.disabled) THEN 'held' ELSE d.status END AS status,
-			d.attempts, d.due, d.settled_at, d.version, d.destination_id, d.delivery_id, d.handover_id
-		FROM dispatches d
-		JOIN dispatch_targets t USING (destination_id)
-		JOIN dispatch_deliveries v ON v.delivery_id = d.delivery_id
+	const query = `SELECT ` + dispatchColumns + dispatchTables + `
 		WHERE d.id = $1`
 	rows, _ := v.pool.Query(ctx, query, id) // CollectExactlyOneRow reports the error
 	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Dispatch])

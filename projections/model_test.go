@@ -38,6 +38,7 @@ type dispatch struct {
 	sequence int64
 	attempts int
 	status   domain.DispatchStatus
+	event    domain.WebhookEvent
 	due      bool
 }
 
@@ -85,10 +86,13 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 		}
 	case domain.DestinationChanged:
 		delivery(e.Delivery)
-		l.each(e.Destination.ID, func(t *target) { t.disabled, t.Ordered = false, e.Destination.Ordered })
+		l.each(e.Destination.ID, func(t *target) {
+			t.disabled, t.Ordered, t.Events = false, e.Destination.Ordered, e.Destination.Events
+		})
 	case domain.DestinationDisabled:
 		delivery(e.Delivery)
 		l.each(e.Destination, func(t *target) { t.disabled = true })
+		l.notify(rec, domain.OnDestinationDisabled, e.Destination)
 	case domain.DestinationEnabled:
 		delivery(e.Delivery)
 		l.each(e.Destination, func(t *target) { t.disabled = false })
@@ -100,10 +104,8 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 	case domain.CompanyQualified:
 		h := handOver{CompanyQualified: e, at: rec.RecordedAt}
 		for _, t := range l.targets {
-			if t.delivery == e.Delivery && !t.removed {
-				l.numbers[t.ID]++
-				d := &dispatch{target: t, sequence: l.numbers[t.ID], status: domain.Pending, due: true}
-				l.dispatches[domain.DispatchIDFor(e.HandOver, t.ID)] = d
+			if t.delivery == e.Delivery && !t.removed && t.subscribed(domain.OnCompanyQualified) {
+				d := l.owe(t, domain.OnCompanyQualified, domain.DispatchIDFor(e.HandOver, t.ID))
 				h.dispatches = append(h.dispatches, d)
 			}
 		}
@@ -114,6 +116,9 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 		l.outcome(e.Dispatch, e.Number, domain.Retrying, e.Due != nil)
 	case domain.DispatchFailed:
 		l.outcome(e.Dispatch, e.Attempts, domain.Failed, false)
+		if e.Event == "" {
+			l.notify(rec, domain.OnDispatchFailed, e.Destination)
+		}
 	case domain.DispatchCancelled:
 		l.outcome(e.Dispatch, 0, domain.Cancelled, false)
 	case domain.DispatchRetried:
@@ -256,6 +261,8 @@ func checkDispatches(t require.TestingT, b *bundle, l *ledger) {
 		require.NoError(t, err, "the ID is the same function in SQL and in Go")
 		require.Equal(t, l.shown(want), got.Status)
 		require.Equal(t, want.sequence, got.Sequence)
+		require.Equal(t, want.event, got.Event)
+		require.Equal(t, want.event == domain.OnCompanyQualified, got.HandOver != "")
 		require.Equal(t, want.attempts, got.Attempts)
 		require.Equal(t, want.due, got.Due != nil)
 		require.Equal(t, want.due, got.SettledAt == nil, "what is owed is not settled")

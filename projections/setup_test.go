@@ -244,7 +244,7 @@ func (h *history) load(t *rapid.T, id domain.DeliveryID) domain.Delivery {
 // addDestination adds one to a delivery.
 func (h *history) addDestination(t *rapid.T, d domain.Delivery) {
 	dst := webhook()
-	dst.Ordered = rapid.Bool().Draw(t, "ordered")
+	dst.Ordered, dst.Events = rapid.Bool().Draw(t, "ordered"), subscriptions.Draw(t, "events")
 	if rapid.IntRange(0, 4).Draw(t, "pulled at 0") == 0 {
 		dst = domain.Destination{ID: dst.ID, Type: domain.API}
 	}
@@ -278,9 +278,10 @@ func (h *history) configure(t *rapid.T, i int) {
 		try(t, h.bundle, domain.UpdateDelivery{ID: d.ID, Organisation: d.Organisation, Name: &name, Search: &search})
 	case 5:
 		timeout, ordered := rapid.IntRange(1, 60).Draw(t, "timeout"), rapid.Bool().Draw(t, "ordered")
+		events := subscriptions.Draw(t, "events")
 		try(t, h.bundle, domain.ChangeDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst, Change: func(dst domain.Destination) domain.Destination {
 			if dst.Type == domain.Webhook {
-				dst.TimeoutSeconds, dst.Ordered = timeout, ordered
+				dst.TimeoutSeconds, dst.Ordered, dst.Events = timeout, ordered, events
 			}
 			return dst
 		}})
@@ -369,6 +370,7 @@ func (h *history) attempt(t *rapid.T, _ int) {
 		case 5:
 			try(t, h.bundle, domain.CancelDispatch{Dispatch: id, Reason: "its destination went away"})
 		}
+		h.notice(t)
 	}
 }
 

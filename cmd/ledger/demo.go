@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -144,7 +145,7 @@ func (d *demo) observe(r webhooks.Report) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fmt.Fprintf(d.out, "%-12s  %s  %-24s  %7d  %-6s  %6.1f  %s\n", time.Now().Format("15:04:05.000"),
-		padded(company.Name, 34), string(r.Destination)[:min(24, len(r.Destination))], r.Attempt, status,
+		padded(cmp.Or(company.Name, string(r.Event)), 34), string(r.Destination)[:min(24, len(r.Destination))], r.Attempt, status,
 		float64(r.Took.Microseconds())/1000, d.outcomeOf(r))
 	if r.HandOver.Delivery == d.delivery {
 		d.count(r)

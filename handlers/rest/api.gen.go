@@ -177,6 +177,21 @@ func (e DeliveryStatus) Valid() bool {
 	}
 }
 
+// Defines values for DestinationDisabledEventEvent.
+const (
+	DestinationDisabledEventEventDestinationDisabled DestinationDisabledEventEvent = "destination.disabled"
+)
+
+// Valid indicates whether the value is a known member of the DestinationDisabledEventEvent enum.
+func (e DestinationDisabledEventEvent) Valid() bool {
+	switch e {
+	case DestinationDisabledEventEventDestinationDisabled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DestinationHealthBreaker.
 const (
 	Closed   DestinationHealthBreaker = "closed"
@@ -228,6 +243,21 @@ func (e DestinationType) Valid() bool {
 	case API:
 		return true
 	case Webhook:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DispatchFailedEventEvent.
+const (
+	DispatchFailedEventEventDispatchFailed DispatchFailedEventEvent = "dispatch.failed"
+)
+
+// Valid indicates whether the value is a known member of the DispatchFailedEventEvent enum.
+func (e DispatchFailedEventEvent) Valid() bool {
+	switch e {
+	case DispatchFailedEventEventDispatchFailed:
 		return true
 	default:
 		return false
@@ -494,13 +524,34 @@ func (e Tier) Valid() bool {
 
 // Defines values for WebhookEventEvent.
 const (
-	DeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
+	WebhookEventEventDeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
 )
 
 // Valid indicates whether the value is a known member of the WebhookEventEvent enum.
 func (e WebhookEventEvent) Valid() bool {
 	switch e {
-	case DeliveryCompanyQualified:
+	case WebhookEventEventDeliveryCompanyQualified:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEventName.
+const (
+	WebhookEventNameDeliveryCompanyQualified WebhookEventName = "delivery.company_qualified"
+	WebhookEventNameDestinationDisabled      WebhookEventName = "destination.disabled"
+	WebhookEventNameDispatchFailed           WebhookEventName = "dispatch.failed"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEventName enum.
+func (e WebhookEventName) Valid() bool {
+	switch e {
+	case WebhookEventNameDeliveryCompanyQualified:
+		return true
+	case WebhookEventNameDestinationDisabled:
+		return true
+	case WebhookEventNameDispatchFailed:
 		return true
 	default:
 		return false
@@ -643,6 +694,11 @@ type CreatedDestination struct {
 
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
+
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
@@ -871,6 +927,11 @@ type Destination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
+
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
 	HeaderName             *string            `json:"header_name,omitempty"`
@@ -923,6 +984,11 @@ type DestinationChange struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
+
 	// HeaderName Of auth_type header.
 	HeaderName *string `json:"header_name,omitempty"`
 
@@ -959,6 +1025,31 @@ type DestinationChange struct {
 	// Username Of auth_type basic.
 	Username *string `json:"username,omitempty"`
 }
+
+// DestinationDisabledEvent Example: {"data":{"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","failed_dispatches":5,"failing_since":"2025-11-29T17:31:07.418233Z","reason":"5 dispatches in a row failed for good, over 26 h"},"event":"destination.disabled","timestamp":"2025-11-30T19:36:00Z"}
+type DestinationDisabledEvent struct {
+	Data struct {
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DestinationID That was disabled.
+		DestinationID string `json:"destination_id"`
+
+		// FailedDispatches In a row, that failed for good. 0: it answered 410 Gone.
+		FailedDispatches int `json:"failed_dispatches"`
+
+		// FailingSince Since when each attempt came to nothing. Absent: it answered 410 Gone.
+		FailingSince *time.Time `json:"failing_since,omitempty"`
+		Reason       string     `json:"reason"`
+	} `json:"data"`
+	Event DestinationDisabledEventEvent `json:"event"`
+
+	// Timestamp When it was disabled.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DestinationDisabledEventEvent defines model for DestinationDisabledEvent.Event.
+type DestinationDisabledEventEvent string
 
 // DestinationHealth Example: {"breaker":"open","consecutive_failures":14,"counts":{"cancelled":0,"delivered":100,"failed":0,"held":0,"pending":86,"retrying":14},"destination_id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","exhausted_dispatches":0,"failing_since":"2025-11-30T12:00:00.418233Z","next_probe_at":"2025-11-30T12:01:07.203114Z","oldest_due_at":"2025-11-30T12:00:00.512846Z","status":"active"}
 type DestinationHealth struct {
@@ -1036,15 +1127,16 @@ type DestinationType string
 type Dispatch struct {
 	AttemptCount int `json:"attempt_count"`
 
-	// DeliveryConfigurationID Of the delivery.
+	// DeliveryConfigurationID Of the delivery whose destination it is.
 	DeliveryConfigurationID string `json:"delivery_configuration_id"`
 
-	// DeliveryID Of the hand-over, as in webhooks.
-	DeliveryID    string `json:"delivery_id"`
-	DestinationID string `json:"destination_id"`
+	// DeliveryID Of the hand-over, as in webhooks. Absent of an operational event.
+	DeliveryID    *string `json:"delivery_id,omitempty"`
+	DestinationID string  `json:"destination_id"`
 
 	// DueAt When the next attempt may be made. Absent when none is owed.
-	DueAt *time.Time `json:"due_at,omitempty"`
+	DueAt *time.Time       `json:"due_at,omitempty"`
+	Event WebhookEventName `json:"event"`
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
@@ -1080,25 +1172,26 @@ type DispatchAttempt struct {
 	Status *int `json:"status,omitempty"`
 }
 
-// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
+// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","event":"delivery.company_qualified","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
 type DispatchDetail struct {
 	AttemptCount int               `json:"attempt_count"`
 	Attempts     []DispatchAttempt `json:"attempts"`
 
-	// DeliveryConfigurationID Of the delivery.
+	// DeliveryConfigurationID Of the delivery whose destination it is.
 	DeliveryConfigurationID string `json:"delivery_configuration_id"`
 
-	// DeliveryID Of the hand-over, as in webhooks.
-	DeliveryID    string `json:"delivery_id"`
-	DestinationID string `json:"destination_id"`
+	// DeliveryID Of the hand-over, as in webhooks. Absent of an operational event.
+	DeliveryID    *string `json:"delivery_id,omitempty"`
+	DestinationID string  `json:"destination_id"`
 
 	// DueAt When the next attempt may be made. Absent when none is owed.
-	DueAt *time.Time `json:"due_at,omitempty"`
+	DueAt *time.Time       `json:"due_at,omitempty"`
+	Event WebhookEventName `json:"event"`
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
 
-	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`.
+	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`, unless it is operational.
 	Payload *string `json:"payload,omitempty"`
 
 	// Retries When it was asked to be attempted again, oldest first.
@@ -1114,7 +1207,37 @@ type DispatchDetail struct {
 	Status DispatchStatus `json:"status"`
 }
 
-// DispatchPage Example: {"has_more":false,"items":[{"attempt_count":1,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}],"limit":20,"offset":0,"total":1}
+// DispatchFailedEvent Example: {"data":{"attempts":6,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","dispatch_id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","reason":"the destination answered 503 Service Unavailable"},"event":"dispatch.failed","timestamp":"2025-11-30T19:36:00Z"}
+type DispatchFailedEvent struct {
+	Data struct {
+		// Attempts That were made.
+		Attempts int `json:"attempts"`
+
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DeliveryID Of the hand-over that it was to tell of.
+		DeliveryID string `json:"delivery_id"`
+
+		// DestinationID To which it failed.
+		DestinationID string `json:"destination_id"`
+
+		// DispatchID That failed. `POST /dispatches/{id}/retry` has it attempted again.
+		DispatchID string `json:"dispatch_id"`
+
+		// Reason Of the last attempt.
+		Reason string `json:"reason"`
+	} `json:"data"`
+	Event DispatchFailedEventEvent `json:"event"`
+
+	// Timestamp When it failed.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DispatchFailedEventEvent defines model for DispatchFailedEvent.Event.
+type DispatchFailedEventEvent string
+
+// DispatchPage Example: {"has_more":false,"items":[{"attempt_count":1,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","event":"delivery.company_qualified","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}],"limit":20,"offset":0,"total":1}
 type DispatchPage struct {
 	HasMore bool       `json:"has_more"`
 	Items   []Dispatch `json:"items"`
@@ -1292,6 +1415,11 @@ type NewDestination struct {
 
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
 
 	// HeaderName Of auth_type header.
 	HeaderName *string `json:"header_name,omitempty"`
@@ -1714,6 +1842,11 @@ type Stats struct {
 // StatsBucket defines model for Stats.Bucket.
 type StatsBucket string
 
+// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+//
+// Example: ["delivery.company_qualified","dispatch.failed"]
+type Subscription = []WebhookEventName
+
 // Threshold The least score with which a candidate qualifies.
 //
 // Example: 50
@@ -1763,6 +1896,9 @@ type WebhookEvent struct {
 
 // WebhookEventEvent defines model for WebhookEvent.Event.
 type WebhookEventEvent string
+
+// WebhookEventName defines model for WebhookEventName.
+type WebhookEventName string
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -2361,7 +2497,67 @@ type CompanyQualifiedParams struct {
 	// UserAgent `OpenProspect-Ledger/` and a version.
 	UserAgent string `json:"User-Agent"`
 
-	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, and an attempt a span. The same trace on every attempt.
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
+// DestinationDisabledParams defines parameters for DestinationDisabled.
+type DestinationDisabledParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
+// DispatchFailedParams defines parameters for DispatchFailed.
+type DispatchFailedParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
 	Traceparent string `json:"traceparent"`
 
 	// Tracestate W3C trace context: as that request told it.
@@ -2406,6 +2602,12 @@ type StartReplayJSONRequestBody = NewReplay
 
 // CompanyQualifiedJSONRequestBody defines body for CompanyQualified for application/json ContentType.
 type CompanyQualifiedJSONRequestBody = WebhookEvent
+
+// DestinationDisabledJSONRequestBody defines body for DestinationDisabled for application/json ContentType.
+type DestinationDisabledJSONRequestBody = DestinationDisabledEvent
+
+// DispatchFailedJSONRequestBody defines body for DispatchFailed for application/json ContentType.
+type DispatchFailedJSONRequestBody = DispatchFailedEvent
 
 // Getter for additional properties for Company. Returns the specified
 // element and whether it was found
@@ -5293,6 +5495,12 @@ type CallbackReceiverInterface interface {
 	// A company that qualified
 	// HandleCompanyQualifiedCallback handles the POST callback for companyQualified.
 	HandleCompanyQualifiedCallback(ctx echo.Context, params CompanyQualifiedParams) error
+	// A destination that was disabled
+	// HandleDestinationDisabledCallback handles the POST callback for destinationDisabled.
+	HandleDestinationDisabledCallback(ctx echo.Context, params DestinationDisabledParams) error
+	// A webhook that failed for good
+	// HandleDispatchFailedCallback handles the POST callback for dispatchFailed.
+	HandleDispatchFailedCallback(ctx echo.Context, params DispatchFailedParams) error
 }
 
 // CompanyQualifiedCallbackHandler returns the echo.HandlerFunc for the companyQualified callback.
@@ -5467,6 +5675,364 @@ func CompanyQualifiedCallbackHandler(si CallbackReceiverInterface, middlewares .
 		}
 
 		return si.HandleCompanyQualifiedCallback(ctx, params)
+	})
+	for _, mw := range middlewares {
+		h = mw(h)
+	}
+	return h
+}
+
+// DestinationDisabledCallbackHandler returns the echo.HandlerFunc for the destinationDisabled callback.
+// Mount this at the URL path advertised to callback senders. Errors
+// during parameter binding are returned via echo.NewHTTPError so echo's
+// error-handling chain reports them as 400. Middlewares are applied in
+// the order provided -- the last argument becomes the outermost wrapper.
+func DestinationDisabledCallbackHandler(si CallbackReceiverInterface, middlewares ...echo.MiddlewareFunc) echo.HandlerFunc {
+	h := echo.HandlerFunc(func(ctx echo.Context) error {
+		var err error
+		_ = err
+
+		// Parameter object where we will unmarshal all parameters from the context.
+		var params DestinationDisabledParams
+
+		// ------------- Optional header parameter "Authorization" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Authorization")]; found {
+			var Authorization string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authorization, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Authorization", valueList[0], &Authorization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authorization: %s", err))
+			}
+			params.Authorization = &Authorization
+
+		}
+
+		// ------------- Required header parameter "webhook-id" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-id")]; found {
+			var WebhookID string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-id, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-id", valueList[0], &WebhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-id: %s", err))
+			}
+			params.WebhookID = WebhookID
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-id is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-timestamp" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-timestamp")]; found {
+			var WebhookTimestamp int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-timestamp, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-timestamp", valueList[0], &WebhookTimestamp, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-timestamp: %s", err))
+			}
+			params.WebhookTimestamp = WebhookTimestamp
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-timestamp is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-signature" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-signature")]; found {
+			var WebhookSignature string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-signature, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-signature", valueList[0], &WebhookSignature, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-signature: %s", err))
+			}
+			params.WebhookSignature = WebhookSignature
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-signature is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Attempt" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Attempt")]; found {
+			var LedgerAttempt int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Attempt, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Attempt", valueList[0], &LedgerAttempt, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Attempt: %s", err))
+			}
+			params.LedgerAttempt = LedgerAttempt
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Attempt is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Sequence" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Sequence")]; found {
+			var LedgerSequence int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Sequence, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Sequence", valueList[0], &LedgerSequence, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Sequence: %s", err))
+			}
+			params.LedgerSequence = LedgerSequence
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Sequence is required, but not found"))
+		}
+
+		// ------------- Required header parameter "User-Agent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("User-Agent")]; found {
+			var UserAgent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for User-Agent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "User-Agent", valueList[0], &UserAgent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter User-Agent: %s", err))
+			}
+			params.UserAgent = UserAgent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter User-Agent is required, but not found"))
+		}
+
+		// ------------- Required header parameter "traceparent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("traceparent")]; found {
+			var Traceparent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+			}
+			params.Traceparent = Traceparent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter traceparent is required, but not found"))
+		}
+
+		// ------------- Optional header parameter "tracestate" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("tracestate")]; found {
+			var Tracestate string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for tracestate, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "tracestate", valueList[0], &Tracestate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tracestate: %s", err))
+			}
+			params.Tracestate = &Tracestate
+
+		}
+
+		return si.HandleDestinationDisabledCallback(ctx, params)
+	})
+	for _, mw := range middlewares {
+		h = mw(h)
+	}
+	return h
+}
+
+// DispatchFailedCallbackHandler returns the echo.HandlerFunc for the dispatchFailed callback.
+// Mount this at the URL path advertised to callback senders. Errors
+// during parameter binding are returned via echo.NewHTTPError so echo's
+// error-handling chain reports them as 400. Middlewares are applied in
+// the order provided -- the last argument becomes the outermost wrapper.
+func DispatchFailedCallbackHandler(si CallbackReceiverInterface, middlewares ...echo.MiddlewareFunc) echo.HandlerFunc {
+	h := echo.HandlerFunc(func(ctx echo.Context) error {
+		var err error
+		_ = err
+
+		// Parameter object where we will unmarshal all parameters from the context.
+		var params DispatchFailedParams
+
+		// ------------- Optional header parameter "Authorization" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Authorization")]; found {
+			var Authorization string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authorization, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Authorization", valueList[0], &Authorization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authorization: %s", err))
+			}
+			params.Authorization = &Authorization
+
+		}
+
+		// ------------- Required header parameter "webhook-id" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-id")]; found {
+			var WebhookID string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-id, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-id", valueList[0], &WebhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-id: %s", err))
+			}
+			params.WebhookID = WebhookID
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-id is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-timestamp" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-timestamp")]; found {
+			var WebhookTimestamp int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-timestamp, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-timestamp", valueList[0], &WebhookTimestamp, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-timestamp: %s", err))
+			}
+			params.WebhookTimestamp = WebhookTimestamp
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-timestamp is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-signature" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-signature")]; found {
+			var WebhookSignature string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-signature, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-signature", valueList[0], &WebhookSignature, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-signature: %s", err))
+			}
+			params.WebhookSignature = WebhookSignature
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-signature is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Attempt" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Attempt")]; found {
+			var LedgerAttempt int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Attempt, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Attempt", valueList[0], &LedgerAttempt, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Attempt: %s", err))
+			}
+			params.LedgerAttempt = LedgerAttempt
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Attempt is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Sequence" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Sequence")]; found {
+			var LedgerSequence int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Sequence, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Sequence", valueList[0], &LedgerSequence, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Sequence: %s", err))
+			}
+			params.LedgerSequence = LedgerSequence
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Sequence is required, but not found"))
+		}
+
+		// ------------- Required header parameter "User-Agent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("User-Agent")]; found {
+			var UserAgent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for User-Agent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "User-Agent", valueList[0], &UserAgent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter User-Agent: %s", err))
+			}
+			params.UserAgent = UserAgent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter User-Agent is required, but not found"))
+		}
+
+		// ------------- Required header parameter "traceparent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("traceparent")]; found {
+			var Traceparent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+			}
+			params.Traceparent = Traceparent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter traceparent is required, but not found"))
+		}
+
+		// ------------- Optional header parameter "tracestate" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("tracestate")]; found {
+			var Tracestate string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for tracestate, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "tracestate", valueList[0], &Tracestate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tracestate: %s", err))
+			}
+			params.Tracestate = &Tracestate
+
+		}
+
+		return si.HandleDispatchFailedCallback(ctx, params)
 	})
 	for _, mw := range middlewares {
 		h = mw(h)

@@ -128,7 +128,7 @@ func changeOf(b NewDestination) DestinationChange {
 		HeaderName: b.HeaderName, HeaderValue: b.HeaderValue, TokenURL: b.TokenURL, ClientID: b.ClientID,
 		ClientSecret: b.ClientSecret, Scope: b.Scope, SigningSecret: b.SigningSecret, Headers: b.Headers,
 		TimeoutSeconds: b.TimeoutSeconds, MaxInFlight: b.MaxInFlight, RateLimitPerSecond: b.RateLimitPerSecond,
-		RetrySchedule: b.RetrySchedule, Ordered: b.Ordered,
+		RetrySchedule: b.RetrySchedule, Ordered: b.Ordered, Events: b.Events,
 	}
 }
 
@@ -263,6 +263,12 @@ func settings(d domain.Destination, b DestinationChange) domain.Destination {
 	if b.Ordered != nil {
 		d.Ordered = *b.Ordered
 	}
+	if b.Events != nil {
+		d.Events = make([]domain.WebhookEvent, len(*b.Events))
+		for i, event := range *b.Events {
+			d.Events[i] = domain.WebhookEvent(event)
+		}
+	}
 	if b.RetrySchedule != nil {
 		d.RetrySchedule = make(domain.RetrySchedule, len(*b.RetrySchedule))
 		for i, seconds := range *b.RetrySchedule {
@@ -329,6 +335,13 @@ func showDestination(d projections.Destination) Destination {
 		}
 		shown.RetrySchedule = &waits
 	}
+	if len(d.Events) > 0 {
+		events := make(Subscription, len(d.Events))
+		for i, event := range d.Events {
+			events[i] = WebhookEventName(event)
+		}
+		shown.Events = &events
+	}
 	return shown
 }
 
@@ -340,7 +353,7 @@ func showSecretOnce(d projections.Destination, made string) CreatedDestination {
 		ID: shown.ID, DeliveryID: shown.DeliveryID, Type: shown.Type, URL: shown.URL, Name: shown.Name, AuthType: shown.AuthType,
 		Username: shown.Username, HeaderName: shown.HeaderName, TokenURL: shown.TokenURL, ClientID: shown.ClientID, Scope: shown.Scope,
 		Headers: shown.Headers, TimeoutSeconds: shown.TimeoutSeconds, MaxInFlight: shown.MaxInFlight,
-		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule, Ordered: shown.Ordered,
+		RateLimitPerSecond: shown.RateLimitPerSecond, RetrySchedule: shown.RetrySchedule, Ordered: shown.Ordered, Events: shown.Events,
 		Status: shown.Status, DisabledReason: shown.DisabledReason, FormerSecretSignsUntil: shown.FormerSecretSignsUntil,
 		CreatedAt: shown.CreatedAt, UpdatedAt: shown.UpdatedAt, SigningSecret: optional(made),
 		Signature: shown.Signature, SigningPublicKey: shown.SigningPublicKey,

@@ -41,6 +41,10 @@ func TestDestinationIsChangedFieldByField(t *testing.T) {
 	require.Equal(t, changed.body, c.call(t, http.StatusOK, "GET", one, "").body, "one reads what one wrote")
 
 	require.NotContains(t, c.call(t, http.StatusOK, "PUT", one, `{"ordered":false}`).json(t), "ordered", "which it has where it is absent")
+	told := c.call(t, http.StatusOK, "PUT", one, `{"events":["dispatch.failed","delivery.company_qualified"]}`).json(t)["events"]
+	require.Equal(t, []any{"delivery.company_qualified", "dispatch.failed"}, told)
+	require.Equal(t, told, c.call(t, http.StatusOK, "PUT", one, `{"timeout_seconds":31}`).json(t)["events"])
+	require.NotContains(t, c.call(t, http.StatusOK, "PUT", one, `{"events":["delivery.company_qualified"]}`).json(t), "events")
 	require.Equal(t, true, c.call(t, http.StatusOK, "PUT", one, `{"ordered":true}`).json(t)["ordered"])
 	c.call(t, http.StatusOK, "PUT", one, `{"auth_type":"none"}`)
 	c.call(t, http.StatusUnprocessableEntity, "PUT", one, `{"auth_type":"bearer"}`) // the token is gone

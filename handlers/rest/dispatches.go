@@ -91,7 +91,7 @@ func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) 
 	}
 	b := showDispatch(d)
 	return ReadDispatch200JSONResponse{Body: DispatchDetail{
-		ID: b.ID, Sequence: b.Sequence, Status: b.Status, AttemptCount: b.AttemptCount, DueAt: b.DueAt, SettledAt: b.SettledAt,
+		ID: b.ID, Event: b.Event, Sequence: b.Sequence, Status: b.Status, AttemptCount: b.AttemptCount, DueAt: b.DueAt, SettledAt: b.SettledAt,
 		DestinationID: b.DestinationID, DeliveryID: b.DeliveryID, DeliveryConfigurationID: b.DeliveryConfigurationID, Attempts: made, Retries: asked,
 		Payload: payload,
 	}}, nil
@@ -152,6 +152,6 @@ func texts(m map[string]string) map[string]string {
 func showDispatch(d projections.Dispatch) Dispatch {
 	return Dispatch{
 		ID: string(d.ID), Sequence: d.Sequence, Status: DispatchStatus(d.Status), AttemptCount: d.Attempts, DueAt: d.Due, SettledAt: d.SettledAt,
-		DestinationID: string(d.Destination), DeliveryID: string(d.HandOver), DeliveryConfigurationID: string(d.Delivery),
+		Event: WebhookEventName(d.Event), DestinationID: string(d.Destination), DeliveryID: optional(string(d.HandOver)), DeliveryConfigurationID: string(d.Delivery),
 	}
 }

@@ -58,10 +58,12 @@ func sequenceFaults(q ListDispatchesParams) (faults []domain.Fault) {
 	return faults
 }
 
-// payload returns what a dispatch sends, nil when the caller may not read companies and prospects.
+// payload returns what a dispatch sends, nil when it tells of a company and the caller may not read those
+// and prospects.
 func (s *Server) payload(ctx context.Context, d projections.Dispatch) (*string, error) {
 	scopes := requestFrom(ctx).key.Scopes
-	if !slices.Contains(scopes, apikey.CompaniesRead) || !slices.Contains(scopes, apikey.ProspectsRead) {
+	mayRead := slices.Contains(scopes, apikey.CompaniesRead) && slices.Contains(scopes, apikey.ProspectsRead)
+	if d.Event == domain.OnCompanyQualified && !mayRead {
 		return nil, nil
 	}
 	records, err := s.cfg.Store.ReadPage(ctx, d.Position-1, 1)
@@ -69,19 +71,15 @@ func (s *Server) payload(ctx context.Context, d projections.Dispatch) (*string, 
 		return nil, err
 	}
 	if len(records) != 1 {
-		return nil, fmt.Errorf("read hand-over of %s: position %d is not there", d.ID, d.Position)
+		return nil, fmt.Errorf("read what %s sends: position %d is not there", d.ID, d.Position)
 	}
 	event, err := s.cfg.Store.Registry().Decode(records[0])
 	if err != nil {
 		return nil, err
 	}
-	handOver, ok := event.(domain.CompanyQualified)
-	if !ok {
-		return nil, fmt.Errorf("read hand-over of %s: position %d is of %s", d.ID, d.Position, records[0].Type)
-	}
-	body, err := handOver.Payload(records[0].RecordedAt)
+	body, err := domain.PayloadOf(event.(domain.Event), records[0].RecordedAt)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read what %s sends: %w", d.ID, err)
 	}
 	return new(string(body)), nil
 }

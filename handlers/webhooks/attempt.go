@@ -2,7 +2,6 @@ package webhooks
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +32,7 @@ func (a *attempter) handle(msg *message.Message) error {
 		return fmt.Errorf("message %s is no claim", msg.UUID)
 	}
 	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "attempter"})
-	handOver, ep, body, err := a.prepare(ctx, c)
+	w, ep, err := a.prepare(ctx, c)
 	if err != nil {
 		a.queue.answered(c)
 	}
@@ -41,13 +40,13 @@ func (a *attempter) handle(msg *message.Message) error {
 	switch {
 	case errors.Is(err, errGone):
 		at, err = a.record(ctx, c, domain.CancelDispatch{
-			Dispatch: c.Dispatch, Delivery: handOver.Delivery, Destination: c.Destination, Reason: errGone.Error(),
+			Dispatch: c.Dispatch, Delivery: c.Delivery, Destination: c.Destination, Reason: errGone.Error(),
 		})
 	case err != nil:
 		a.queue.finish(c, 0)
 		return fmt.Errorf("prepare dispatch %s: %w", c.Dispatch, err)
 	default:
-		at, err = a.attempt(ctx, c, handOver, ep, body)
+		at, err = a.attempt(ctx, c, w, ep)
 	}
 	if err != nil {
 		a.queue.abandon(c)
@@ -59,33 +58,30 @@ func (a *attempter) handle(msg *message.Message) error {
 
 // prepare returns what the attempt needs. Its error is errGone when the destination is no
 // more.
-func (a *attempter) prepare(ctx context.Context, c claim) (handOver domain.CompanyQualified, ep endpoint, body []byte, err error) {
-	if err := json.Unmarshal(c.Data, &handOver); err != nil {
-		return handOver, ep, nil, fmt.Errorf("read hand-over: %w", err)
-	}
+func (a *attempter) prepare(ctx context.Context, c claim) (w webhook, ep endpoint, err error) {
 	if ep, err = a.endpoints.load(ctx, c.Destination, c.Config); err != nil {
-		return handOver, ep, nil, err
+		return w, ep, err
 	}
-	body, err = handOver.Payload(c.RecordedAt)
-	return handOver, ep, body, err
+	w, err = newWebhook(a.cfg.Store.Registry(), c)
+	return w, ep, err
 }
 
 // attempt makes the attempt and returns the position of its outcome.
-func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.CompanyQualified, ep endpoint, body []byte) (eventstore.Position, error) {
-	ctx, span := a.begin(ctx, c, handOver, ep)
-	r := request{dispatch: c.Dispatch, handOver: handOver.HandOver, attempt: c.attempt(), sequence: c.Sequence, body: body}
+func (a *attempter) attempt(ctx context.Context, c claim, w webhook, ep endpoint) (eventstore.Position, error) {
+	ctx, span := a.begin(ctx, c, w, ep)
+	r := request{dispatch: c.Dispatch, origin: w.origin, attempt: c.attempt(), sequence: c.Sequence, body: w.body}
 	r.trace = traceOf(ctx, r)
 	got := a.cfg.Sender.send(ctx, ep, r)
 	end(span, c, got)
 	a.queue.answered(c)
 	at, err := a.record(ctx, c, domain.RecordAttempt{
 		Attempt: domain.Attempt{
-			Dispatch: c.Dispatch, HandOver: handOver.HandOver, Delivery: handOver.Delivery, Destination: c.Destination,
+			Dispatch: c.Dispatch, HandOver: w.company.HandOver, Event: w.event, Delivery: c.Delivery, Destination: c.Destination,
 			Config: ep.version, Number: c.attempt(), StartedAt: got.startedAt.UTC().Truncate(time.Microsecond),
 			Microseconds: got.took.Microseconds(), RequestHeaders: got.sent, Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
 		},
 		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
-		Owed: new(handOver.OwedSince(c.RecordedAt).UTC()),
+		Owed: new(w.owed.UTC()),
 	})
 	if err != nil {
 		return 0, err
@@ -98,9 +94,9 @@ func (a *attempter) attempt(ctx context.Context, c claim, handOver domain.Compan
 	if late := a.cfg.Now().Sub(c.leased) - time.Duration(ep.TimeoutSeconds)*time.Second; late > leaseMargin {
 		a.metrics.lost.WithLabelValues(lostExpired).Inc()
 	}
-	a.tell(ctx, c, handOver, r, got)
+	a.tell(ctx, c, w, r, got)
 	if got.status == http.StatusGone {
-		err = a.disable(ctx, handOver.Delivery, ep.Destination)
+		err = a.disable(ctx, c.Delivery, ep.Destination)
 	}
 	return at, err
 }
@@ -131,11 +127,11 @@ func (a *attempter) lose(ctx context.Context, c claim) {
 
 // tell reports an attempt that was recorded: in one line of the log, in the metrics, and to
 // who asked for it.
-func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQualified, r request, got answer) {
-	a.metrics.attempt(c, handOver, got)
+func (a *attempter) tell(ctx context.Context, c claim, w webhook, r request, got answer) {
+	a.metrics.attempt(w, got)
 	if a.cfg.Observe != nil {
 		a.cfg.Observe(Report{
-			HandOver: handOver, Destination: c.Destination, Dispatch: c.Dispatch, Attempt: c.attempt(),
+			HandOver: w.company, Event: w.event, Destination: c.Destination, Dispatch: c.Dispatch, Attempt: c.attempt(),
 			Status: got.status, Fault: got.fault, Took: got.took,
 		})
 	}
@@ -144,9 +140,8 @@ func (a *attempter) tell(ctx context.Context, c claim, handOver domain.CompanyQu
 	}
 	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs,
-		slog.String("dispatch", string(c.Dispatch)), slog.String("hand_over", string(handOver.HandOver)),
-		slog.String("delivery", string(handOver.Delivery)), slog.String("destination", string(c.Destination)),
-		slog.String("company", string(handOver.CompanyID)), slog.Int("attempt", c.attempt()),
+		slog.String("dispatch", string(c.Dispatch)), w.attr(),
+		slog.String("delivery", string(c.Delivery)), slog.String("destination", string(c.Destination)), slog.Int("attempt", c.attempt()),
 		slog.String("outcome", string(got.outcome())), slog.Int("status", got.status), slog.Duration("took", got.took),
 		slog.String("trace", r.trace.ID()))
 	if got.fault != "" {

@@ -57,7 +57,10 @@ func TestReceiverThatAlwaysFailsGetsSixRequestsAndNoMore(t *testing.T) {
 		require.GreaterOrEqual(t, wait, b.cfg.Retries[i])
 		require.Less(t, wait, b.cfg.Retries[i]+5*time.Second)
 	}
-	require.Equal(t, domain.DispatchFailed{Dispatch: id, Delivery: d.ID, Destination: dst.ID, Attempts: 6}, events[6])
+	last := events[5].(domain.AttemptFailed)
+	require.Equal(t, domain.DispatchFailed{
+		Dispatch: id, Delivery: d.ID, Destination: dst.ID, Attempts: 6, HandOver: last.HandOver, Error: last.Error,
+	}, events[6])
 	done := b.dispatch(t, string(id), domain.Failed)
 	require.Nil(t, done.Due)
 	require.Equal(t, 6, done.Attempts)

@@ -22,14 +22,17 @@ type claim struct {
 	Suspect      bool                  `db:"suspect"`        // the destination has not answered well of late
 	Config       int64                 `db:"config_version"` // of the destination
 	Sequence     int64                 `db:"sequence"`
-	Attempts     int                   `db:"attempts"` // made before
-	Base         int                   `db:"base"`     // of those, not counted by the schedule
-	Version      eventstore.Version    `db:"version"`  // of the dispatch's stream
-	Position     eventstore.Position   `db:"position"` // of the hand-over's event
-	Data         json.RawMessage       `db:"-"`        // of that event
-	RecordedAt   time.Time             `db:"-"`        // of that event
-	Trace        eventstore.Trace      `db:"-"`        // in which that was recorded
-	Again        bool                  `db:"again"`    // somebody had leased the same attempt before
+	Attempts     int                   `db:"attempts"`    // made before
+	Base         int                   `db:"base"`        // of those, not counted by the schedule
+	Version      eventstore.Version    `db:"version"`     // of the dispatch's stream
+	Position     eventstore.Position   `db:"position"`    // of the event that it tells of
+	Delivery     domain.DeliveryID     `db:"delivery_id"` // of the destination
+	Type         string                `db:"-"`           // of that event
+	Schema       int16                 `db:"-"`           // of that event's data
+	Data         json.RawMessage       `db:"-"`           // of that event
+	RecordedAt   time.Time             `db:"-"`           // of that event
+	Trace        eventstore.Trace      `db:"-"`           // in which that was recorded
+	Again        bool                  `db:"again"`       // somebody had leased the same attempt before
 	leased       time.Time             // or a little earlier
 	settled      eventstore.Position   // of its outcome, which the read model does not show yet; 0: it has none
 }
@@ -232,7 +235,7 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, organisation_id, ordered, more, suspect, config_version, sequence, attempts, base, version, position,
+		SELECT id, destination_id, delivery_id, organisation_id, ordered, more, suspect, config_version, sequence, attempts, base, version, position,
 			(
 				SELECT count(*) FROM leases
 				WHERE destination_id = c.destination_id AND dispatch_id = c.id AND attempt = c.attempts + 1
@@ -316,7 +319,7 @@ func columns[K ~string](of map[K]int) (keys []string, values []int32) {
 // fill reads what claims send.
 func (l *leases) fill(ctx context.Context, claims []claim) error {
 	const query = `
-		SELECT position, data, recorded_at, coalesce(metadata->>'traceparent', ''), coalesce(metadata->>'tracestate', '')
+		SELECT position, type, schema_version, data, recorded_at, coalesce(metadata->>'traceparent', ''), coalesce(metadata->>'tracestate', '')
 		FROM events
 		WHERE position = ANY ($1)`
 	if len(claims) == 0 {
@@ -333,12 +336,14 @@ func (l *leases) fill(ctx context.Context, claims []claim) error {
 	}
 	rows, _ := l.pool.Query(ctx, query, positions) // ForEachRow reports the error
 	var position eventstore.Position
+	var eventType string
+	var schema int16
 	var data json.RawMessage
 	var at time.Time
 	var trace eventstore.Trace
-	_, err := pgx.ForEachRow(rows, []any{&position, &data, &at, &trace.Parent, &trace.State}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&position, &eventType, &schema, &data, &at, &trace.Parent, &trace.State}, func() error {
 		for _, c := range wanted[position] {
-			c.Data, c.RecordedAt, c.Trace = data, at, trace
+			c.Type, c.Schema, c.Data, c.RecordedAt, c.Trace = eventType, schema, data, at, trace
 		}
 		data = nil // not to be written over
 		return nil

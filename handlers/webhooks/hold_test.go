@@ -201,7 +201,9 @@ func TestGoneFailsAtOnceAndHoldsTheRestUntilTheDestinationIsChanged(t *testing.T
 	failed := events[0].(domain.AttemptFailed)
 	require.Equal(t, "the destination answered 410 Gone", failed.Error)
 	require.Nil(t, failed.Due)
-	require.Equal(t, domain.DispatchFailed{Dispatch: id, Delivery: d.ID, Destination: dst.ID, Attempts: 1}, events[1])
+	require.Equal(t, domain.DispatchFailed{
+		Dispatch: id, Delivery: d.ID, Destination: dst.ID, Attempts: 1, HandOver: first, Error: failed.Error,
+	}, events[1])
 	b.awaitDisabled(t, dst.ID)
 
 	b.qualify(t, d, names(5)...)

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // metrics are what a process tells of its attempts.
@@ -55,16 +53,12 @@ func newMetrics() *metrics {
 	return m
 }
 
-// attempt counts one attempt at a claim, which was recorded.
-func (m *metrics) attempt(c claim, handOver domain.CompanyQualified, got answer) {
+// attempt counts one attempt, which was recorded.
+func (m *metrics) attempt(w webhook, got answer) {
 	m.outcomes[got.outcome()].Inc()
 	m.duration.Observe(got.took.Seconds())
 	if got.fault == "" {
-		from := c.RecordedAt
-		if handOver.Due != nil {
-			from = *handOver.Due
-		}
-		m.delivered.Observe(max(0, got.startedAt.Add(got.took).Sub(from)).Seconds())
+		m.delivered.Observe(max(0, got.startedAt.Add(got.took).Sub(w.owed)).Seconds())
 	}
 }
 

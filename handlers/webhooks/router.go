@@ -60,7 +60,8 @@ type Config struct {
 
 // A Report tells of an attempt.
 type Report struct {
-	HandOver    domain.CompanyQualified
+	HandOver    domain.CompanyQualified // that it told of
+	Event       domain.WebhookEvent     // operational, that it told of instead; empty: of a hand-over
 	Destination domain.DestinationID
 	Dispatch    domain.DispatchID
 	Attempt     int

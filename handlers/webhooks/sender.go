@@ -47,7 +47,7 @@ func NewSender(route Route, version string) *Sender {
 // A request is one attempt to be made.
 type request struct {
 	dispatch domain.DispatchID
-	handOver domain.HandOverID
+	origin   string // of its trace: see traceOf
 	attempt  int
 	sequence int64 // 0: of a test, which counts in no sequence
 	trace    eventstore.Trace

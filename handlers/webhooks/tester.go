@@ -40,7 +40,7 @@ func (t *Tester) Test(ctx context.Context, delivery domain.DeliveryID, d domain.
 		return domain.DestinationTested{}, eventstore.Commit{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	r := request{dispatch: domain.DispatchID(id), handOver: handOver.HandOver, attempt: 1, body: body}
+	r := request{dispatch: domain.DispatchID(id), origin: string(handOver.HandOver), attempt: 1, body: body}
 	r.trace = traceOf(ctx, r)
 	got := t.sender.send(ctx, ep, r)
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)

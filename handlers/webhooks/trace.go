@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
@@ -24,19 +23,19 @@ func traceOf(ctx context.Context, r request) eventstore.Trace {
 	if t := eventstore.TraceFrom(ctx); t.Parent != "" {
 		return t
 	}
-	id := handOverTrace(r.handOver)
+	id := originTrace(r.origin)
 	span := sha256.Sum256([]byte(string(r.dispatch) + "/" + strconv.Itoa(r.attempt)))
 	return eventstore.Trace{Parent: "00-" + hex.EncodeToString(id[:]) + "-" + hex.EncodeToString(span[:8]) + "-01"}
 }
 
-// handOverTrace returns the ID of a hand-over's own trace.
-func handOverTrace(id domain.HandOverID) trace.TraceID {
+// originTrace returns the ID of the trace that a hand-over is, or a dispatch of none.
+func originTrace(id string) trace.TraceID {
 	sum := sha256.Sum256([]byte(id))
 	return trace.TraceID(sum[:16])
 }
 
-// handOverKey is the context key of the hand-over that a span is about.
-type handOverKey struct{}
+// originKey is the context key of the hand-over that a span is about, or of the dispatch of none.
+type originKey struct{}
 
 // TraceIDs makes the IDs of traces and spans for who traces attempts: at random, but that an attempt
 // at a hand-over which was recorded in no trace is in the hand-over's own, like all others at it.
@@ -45,8 +44,8 @@ type TraceIDs struct{}
 
 // NewIDs returns the IDs of a trace and of its first span.
 func (g TraceIDs) NewIDs(ctx context.Context) (id trace.TraceID, span trace.SpanID) {
-	if handOver, ok := ctx.Value(handOverKey{}).(domain.HandOverID); ok {
-		id = handOverTrace(handOver)
+	if origin, ok := ctx.Value(originKey{}).(string); ok {
+		id = originTrace(origin)
 	}
 	for !id.IsValid() {
 		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
@@ -65,17 +64,17 @@ func (TraceIDs) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
 
 // begin returns a context in the trace in which c's hand-over was recorded, or, when attempts are
 // traced, in the attempt's span.
-func (a *attempter) begin(ctx context.Context, c claim, handOver domain.CompanyQualified, ep endpoint) (context.Context, trace.Span) {
+func (a *attempter) begin(ctx context.Context, c claim, w webhook, ep endpoint) (context.Context, trace.Span) {
 	if c.Trace.Parent != "" {
 		ctx = eventstore.WithTrace(ctx, c.Trace)
 	}
 	if a.cfg.Tracer == nil {
 		return ctx, trace.SpanFromContext(context.Background()) // of no effect
 	}
-	ctx = context.WithValue(ctx, handOverKey{}, handOver.HandOver)
+	ctx = context.WithValue(ctx, originKey{}, w.origin)
 	return a.cfg.Tracer.Start(ctx, "POST", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("ledger.dispatch", string(c.Dispatch)), attribute.String("ledger.hand_over", string(handOver.HandOver)),
-		attribute.String("ledger.delivery", string(handOver.Delivery)), attribute.String("ledger.destination", string(c.Destination)),
+		attribute.String("ledger.dispatch", string(c.Dispatch)), w.attribute(),
+		attribute.String("ledger.delivery", string(c.Delivery)), attribute.String("ledger.destination", string(c.Destination)),
 		attribute.Int("ledger.attempt", c.attempt()),
 	), trace.WithAttributes(requestAttributes(ep)...))
 }

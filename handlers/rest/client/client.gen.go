@@ -176,6 +176,21 @@ func (e DeliveryStatus) Valid() bool {
 	}
 }
 
+// Defines values for DestinationDisabledEventEvent.
+const (
+	DestinationDisabledEventEventDestinationDisabled DestinationDisabledEventEvent = "destination.disabled"
+)
+
+// Valid indicates whether the value is a known member of the DestinationDisabledEventEvent enum.
+func (e DestinationDisabledEventEvent) Valid() bool {
+	switch e {
+	case DestinationDisabledEventEventDestinationDisabled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DestinationHealthBreaker.
 const (
 	Closed   DestinationHealthBreaker = "closed"
@@ -227,6 +242,21 @@ func (e DestinationType) Valid() bool {
 	case API:
 		return true
 	case Webhook:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DispatchFailedEventEvent.
+const (
+	DispatchFailedEventEventDispatchFailed DispatchFailedEventEvent = "dispatch.failed"
+)
+
+// Valid indicates whether the value is a known member of the DispatchFailedEventEvent enum.
+func (e DispatchFailedEventEvent) Valid() bool {
+	switch e {
+	case DispatchFailedEventEventDispatchFailed:
 		return true
 	default:
 		return false
@@ -493,13 +523,34 @@ func (e Tier) Valid() bool {
 
 // Defines values for WebhookEventEvent.
 const (
-	DeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
+	WebhookEventEventDeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
 )
 
 // Valid indicates whether the value is a known member of the WebhookEventEvent enum.
 func (e WebhookEventEvent) Valid() bool {
 	switch e {
-	case DeliveryCompanyQualified:
+	case WebhookEventEventDeliveryCompanyQualified:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEventName.
+const (
+	WebhookEventNameDeliveryCompanyQualified WebhookEventName = "delivery.company_qualified"
+	WebhookEventNameDestinationDisabled      WebhookEventName = "destination.disabled"
+	WebhookEventNameDispatchFailed           WebhookEventName = "dispatch.failed"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEventName enum.
+func (e WebhookEventName) Valid() bool {
+	switch e {
+	case WebhookEventNameDeliveryCompanyQualified:
+		return true
+	case WebhookEventNameDestinationDisabled:
+		return true
+	case WebhookEventNameDispatchFailed:
 		return true
 	default:
 		return false
@@ -642,6 +693,11 @@ type CreatedDestination struct {
 
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
+
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
 
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
@@ -870,6 +926,11 @@ type Destination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
+
 	// FormerSecretSignsUntil After a rotation: until then both secrets sign.
 	FormerSecretSignsUntil *time.Time         `json:"former_secret_signs_until,omitempty"`
 	HeaderName             *string            `json:"header_name,omitempty"`
@@ -922,6 +983,11 @@ type DestinationChange struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
+
 	// HeaderName Of auth_type header.
 	HeaderName *string `json:"header_name,omitempty"`
 
@@ -958,6 +1024,31 @@ type DestinationChange struct {
 	// Username Of auth_type basic.
 	Username *string `json:"username,omitempty"`
 }
+
+// DestinationDisabledEvent Example: {"data":{"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","failed_dispatches":5,"failing_since":"2025-11-29T17:31:07.418233Z","reason":"5 dispatches in a row failed for good, over 26 h"},"event":"destination.disabled","timestamp":"2025-11-30T19:36:00Z"}
+type DestinationDisabledEvent struct {
+	Data struct {
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DestinationID That was disabled.
+		DestinationID string `json:"destination_id"`
+
+		// FailedDispatches In a row, that failed for good. 0: it answered 410 Gone.
+		FailedDispatches int `json:"failed_dispatches"`
+
+		// FailingSince Since when each attempt came to nothing. Absent: it answered 410 Gone.
+		FailingSince *time.Time `json:"failing_since,omitempty"`
+		Reason       string     `json:"reason"`
+	} `json:"data"`
+	Event DestinationDisabledEventEvent `json:"event"`
+
+	// Timestamp When it was disabled.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DestinationDisabledEventEvent defines model for DestinationDisabledEvent.Event.
+type DestinationDisabledEventEvent string
 
 // DestinationHealth Example: {"breaker":"open","consecutive_failures":14,"counts":{"cancelled":0,"delivered":100,"failed":0,"held":0,"pending":86,"retrying":14},"destination_id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","exhausted_dispatches":0,"failing_since":"2025-11-30T12:00:00.418233Z","next_probe_at":"2025-11-30T12:01:07.203114Z","oldest_due_at":"2025-11-30T12:00:00.512846Z","status":"active"}
 type DestinationHealth struct {
@@ -1035,15 +1126,16 @@ type DestinationType string
 type Dispatch struct {
 	AttemptCount int `json:"attempt_count"`
 
-	// DeliveryConfigurationID Of the delivery.
+	// DeliveryConfigurationID Of the delivery whose destination it is.
 	DeliveryConfigurationID string `json:"delivery_configuration_id"`
 
-	// DeliveryID Of the hand-over, as in webhooks.
-	DeliveryID    string `json:"delivery_id"`
-	DestinationID string `json:"destination_id"`
+	// DeliveryID Of the hand-over, as in webhooks. Absent of an operational event.
+	DeliveryID    *string `json:"delivery_id,omitempty"`
+	DestinationID string  `json:"destination_id"`
 
 	// DueAt When the next attempt may be made. Absent when none is owed.
-	DueAt *time.Time `json:"due_at,omitempty"`
+	DueAt *time.Time       `json:"due_at,omitempty"`
+	Event WebhookEventName `json:"event"`
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
@@ -1079,25 +1171,26 @@ type DispatchAttempt struct {
 	Status *int `json:"status,omitempty"`
 }
 
-// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
+// DispatchDetail Example: {"attempt_count":1,"attempts":[{"attempt":1,"duration_ms":187.42,"request_headers":{"Authorization":"[redacted]","Content-Type":"application/json","Ledger-Attempt":"1"},"response_body":"{\"status\":\"received\"}","response_headers":{"Content-Type":"application/json"},"started_at":"2025-11-30T12:00:00.218233Z","status":200}],"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","event":"delivery.company_qualified","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","payload":"{\"event\":\"delivery.company_qualified\",\"delivery_id\":\"del_123abc\",\"timestamp\":\"2025-11-30T12:00:00Z\",\"delivery_configuration_id\":\"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm\",\"data\":{\"company\":{\"id\":\"comp_xyz789\",\"name\":\"Acme Corp\"},\"prospects\":[],\"qualification_score\":85,\"match_reasons\":[\"Uses HubSpot\"]}}","retries":[],"sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}
 type DispatchDetail struct {
 	AttemptCount int               `json:"attempt_count"`
 	Attempts     []DispatchAttempt `json:"attempts"`
 
-	// DeliveryConfigurationID Of the delivery.
+	// DeliveryConfigurationID Of the delivery whose destination it is.
 	DeliveryConfigurationID string `json:"delivery_configuration_id"`
 
-	// DeliveryID Of the hand-over, as in webhooks.
-	DeliveryID    string `json:"delivery_id"`
-	DestinationID string `json:"destination_id"`
+	// DeliveryID Of the hand-over, as in webhooks. Absent of an operational event.
+	DeliveryID    *string `json:"delivery_id,omitempty"`
+	DestinationID string  `json:"destination_id"`
 
 	// DueAt When the next attempt may be made. Absent when none is owed.
-	DueAt *time.Time `json:"due_at,omitempty"`
+	DueAt *time.Time       `json:"due_at,omitempty"`
+	Event WebhookEventName `json:"event"`
 
 	// ID The `webhook-id` of its requests.
 	ID string `json:"id"`
 
-	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`.
+	// Payload The body of the webhook, the same on every attempt. Absent for keys without the scopes `companies:read` and `prospects:read`, unless it is operational.
 	Payload *string `json:"payload,omitempty"`
 
 	// Retries When it was asked to be attempted again, oldest first.
@@ -1113,7 +1206,37 @@ type DispatchDetail struct {
 	Status DispatchStatus `json:"status"`
 }
 
-// DispatchPage Example: {"has_more":false,"items":[{"attempt_count":1,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}],"limit":20,"offset":0,"total":1}
+// DispatchFailedEvent Example: {"data":{"attempts":6,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","dispatch_id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","reason":"the destination answered 503 Service Unavailable"},"event":"dispatch.failed","timestamp":"2025-11-30T19:36:00Z"}
+type DispatchFailedEvent struct {
+	Data struct {
+		// Attempts That were made.
+		Attempts int `json:"attempts"`
+
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DeliveryID Of the hand-over that it was to tell of.
+		DeliveryID string `json:"delivery_id"`
+
+		// DestinationID To which it failed.
+		DestinationID string `json:"destination_id"`
+
+		// DispatchID That failed. `POST /dispatches/{id}/retry` has it attempted again.
+		DispatchID string `json:"dispatch_id"`
+
+		// Reason Of the last attempt.
+		Reason string `json:"reason"`
+	} `json:"data"`
+	Event DispatchFailedEventEvent `json:"event"`
+
+	// Timestamp When it failed.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DispatchFailedEventEvent defines model for DispatchFailedEvent.Event.
+type DispatchFailedEventEvent string
+
+// DispatchPage Example: {"has_more":false,"items":[{"attempt_count":1,"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","delivery_id":"del_123abc","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","event":"delivery.company_qualified","id":"dsp_01k9zq3v8y4cdbcd28a8352618d608","sequence":1,"settled_at":"2025-11-30T12:00:00.418233Z","status":"delivered"}],"limit":20,"offset":0,"total":1}
 type DispatchPage struct {
 	HasMore bool       `json:"has_more"`
 	Items   []Dispatch `json:"items"`
@@ -1291,6 +1414,11 @@ type NewDestination struct {
 
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	//
+	// Example: ["delivery.company_qualified","dispatch.failed"]
+	Events *Subscription `json:"events,omitempty"`
 
 	// HeaderName Of auth_type header.
 	HeaderName *string `json:"header_name,omitempty"`
@@ -1713,6 +1841,11 @@ type Stats struct {
 // StatsBucket defines model for Stats.Bucket.
 type StatsBucket string
 
+// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+//
+// Example: ["delivery.company_qualified","dispatch.failed"]
+type Subscription = []WebhookEventName
+
 // Threshold The least score with which a candidate qualifies.
 //
 // Example: 50
@@ -1762,6 +1895,9 @@ type WebhookEvent struct {
 
 // WebhookEventEvent defines model for WebhookEvent.Event.
 type WebhookEventEvent string
+
+// WebhookEventName defines model for WebhookEventName.
+type WebhookEventName string
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -2360,7 +2496,67 @@ type CompanyQualifiedParams struct {
 	// UserAgent `OpenProspect-Ledger/` and a version.
 	UserAgent string `json:"User-Agent"`
 
-	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, and an attempt a span. The same trace on every attempt.
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
+// DestinationDisabledParams defines parameters for DestinationDisabled.
+type DestinationDisabledParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
+// DispatchFailedParams defines parameters for DispatchFailed.
+type DispatchFailedParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
 	Traceparent string `json:"traceparent"`
 
 	// Tracestate W3C trace context: as that request told it.
@@ -2405,6 +2601,12 @@ type StartReplayJSONRequestBody = NewReplay
 
 // CompanyQualifiedJSONRequestBody defines body for CompanyQualified for application/json ContentType.
 type CompanyQualifiedJSONRequestBody = WebhookEvent
+
+// DestinationDisabledJSONRequestBody defines body for DestinationDisabled for application/json ContentType.
+type DestinationDisabledJSONRequestBody = DestinationDisabledEvent
+
+// DispatchFailedJSONRequestBody defines body for DispatchFailed for application/json ContentType.
+type DispatchFailedJSONRequestBody = DispatchFailedEvent
 
 // Getter for additional properties for Company. Returns the specified
 // element and whether it was found
@@ -3201,7 +3403,7 @@ type ClientInterface interface {
 
 	// ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 	//
-	// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
+	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
 	//
 	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 	//
@@ -3938,7 +4140,7 @@ func (c *Client) TestDestination(ctx context.Context, deliveryID DeliveryID, des
 
 // ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 //
-// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
+// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
 //
 // What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 //
@@ -7585,7 +7787,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 	//
-	// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
+	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
 	//
 	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 	//
@@ -16092,7 +16294,7 @@ func (c *ClientWithResponses) TestDestinationWithResponse(ctx context.Context, d
 
 // ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 //
-// A dispatch is one company's way to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed. A filter by status shows what has it at the moment of each page.
+// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
 //
 // What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 //
@@ -35419,6 +35621,16 @@ type CallbackInitiatorInterface interface {
 	CompanyQualifiedWithBody(ctx context.Context, targetURL string, params *CompanyQualifiedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	CompanyQualified(ctx context.Context, targetURL string, params *CompanyQualifiedParams, body CompanyQualifiedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DestinationDisabledWithBody fires the destinationDisabled callback with any body
+	DestinationDisabledWithBody(ctx context.Context, targetURL string, params *DestinationDisabledParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	DestinationDisabled(ctx context.Context, targetURL string, params *DestinationDisabledParams, body DestinationDisabledJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DispatchFailedWithBody fires the dispatchFailed callback with any body
+	DispatchFailedWithBody(ctx context.Context, targetURL string, params *DispatchFailedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	DispatchFailed(ctx context.Context, targetURL string, params *DispatchFailedParams, body DispatchFailedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 func (p *CallbackInitiator) CompanyQualifiedWithBody(ctx context.Context, targetURL string, params *CompanyQualifiedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -35445,6 +35657,54 @@ func (p *CallbackInitiator) CompanyQualified(ctx context.Context, targetURL stri
 	return p.Client.Do(req)
 }
 
+func (p *CallbackInitiator) DestinationDisabledWithBody(ctx context.Context, targetURL string, params *DestinationDisabledParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestinationDisabledCallbackRequestWithBody(targetURL, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
+func (p *CallbackInitiator) DestinationDisabled(ctx context.Context, targetURL string, params *DestinationDisabledParams, body DestinationDisabledJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestinationDisabledCallbackRequest(targetURL, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
+func (p *CallbackInitiator) DispatchFailedWithBody(ctx context.Context, targetURL string, params *DispatchFailedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDispatchFailedCallbackRequestWithBody(targetURL, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
+func (p *CallbackInitiator) DispatchFailed(ctx context.Context, targetURL string, params *DispatchFailedParams, body DispatchFailedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDispatchFailedCallbackRequest(targetURL, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
 // NewCompanyQualifiedCallbackRequest builds a application/json POST request for the companyQualified callback
 func NewCompanyQualifiedCallbackRequest(targetURL string, params *CompanyQualifiedParams, body CompanyQualifiedJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -35458,6 +35718,244 @@ func NewCompanyQualifiedCallbackRequest(targetURL string, params *CompanyQualifi
 
 // NewCompanyQualifiedCallbackRequestWithBody builds a POST request for the companyQualified callback with any body
 func NewCompanyQualifiedCallbackRequestWithBody(targetURL string, params *CompanyQualifiedParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+	_ = err
+
+	reqURL, err := url.Parse(targetURL)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, reqURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Authorization != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Authorization", *params.Authorization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Authorization", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "webhook-id", params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-id", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "webhook-timestamp", params.WebhookTimestamp, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-timestamp", headerParam2)
+
+		var headerParam3 string
+
+		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "webhook-signature", params.WebhookSignature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-signature", headerParam3)
+
+		var headerParam4 string
+
+		headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Attempt", params.LedgerAttempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Attempt", headerParam4)
+
+		var headerParam5 string
+
+		headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Sequence", params.LedgerSequence, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Sequence", headerParam5)
+
+		var headerParam6 string
+
+		headerParam6, err = runtime.StyleParamWithOptions("simple", false, "User-Agent", params.UserAgent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("User-Agent", headerParam6)
+
+		var headerParam7 string
+
+		headerParam7, err = runtime.StyleParamWithOptions("simple", false, "traceparent", params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("traceparent", headerParam7)
+
+		if params.Tracestate != nil {
+			var headerParam8 string
+
+			headerParam8, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("tracestate", headerParam8)
+		}
+
+	}
+	return req, nil
+}
+
+// NewDestinationDisabledCallbackRequest builds a application/json POST request for the destinationDisabled callback
+func NewDestinationDisabledCallbackRequest(targetURL string, params *DestinationDisabledParams, body DestinationDisabledJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDestinationDisabledCallbackRequestWithBody(targetURL, params, "application/json", bodyReader)
+}
+
+// NewDestinationDisabledCallbackRequestWithBody builds a POST request for the destinationDisabled callback with any body
+func NewDestinationDisabledCallbackRequestWithBody(targetURL string, params *DestinationDisabledParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+	_ = err
+
+	reqURL, err := url.Parse(targetURL)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, reqURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Authorization != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Authorization", *params.Authorization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Authorization", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "webhook-id", params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-id", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "webhook-timestamp", params.WebhookTimestamp, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-timestamp", headerParam2)
+
+		var headerParam3 string
+
+		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "webhook-signature", params.WebhookSignature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-signature", headerParam3)
+
+		var headerParam4 string
+
+		headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Attempt", params.LedgerAttempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Attempt", headerParam4)
+
+		var headerParam5 string
+
+		headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Sequence", params.LedgerSequence, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Sequence", headerParam5)
+
+		var headerParam6 string
+
+		headerParam6, err = runtime.StyleParamWithOptions("simple", false, "User-Agent", params.UserAgent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("User-Agent", headerParam6)
+
+		var headerParam7 string
+
+		headerParam7, err = runtime.StyleParamWithOptions("simple", false, "traceparent", params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("traceparent", headerParam7)
+
+		if params.Tracestate != nil {
+			var headerParam8 string
+
+			headerParam8, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("tracestate", headerParam8)
+		}
+
+	}
+	return req, nil
+}
+
+// NewDispatchFailedCallbackRequest builds a application/json POST request for the dispatchFailed callback
+func NewDispatchFailedCallbackRequest(targetURL string, params *DispatchFailedParams, body DispatchFailedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDispatchFailedCallbackRequestWithBody(targetURL, params, "application/json", bodyReader)
+}
+
+// NewDispatchFailedCallbackRequestWithBody builds a POST request for the dispatchFailed callback with any body
+func NewDispatchFailedCallbackRequestWithBody(targetURL string, params *DispatchFailedParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 	_ = err
 

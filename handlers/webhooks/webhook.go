@@ -1,0 +1,65 @@
+package webhooks
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+)
+
+// A webhook is what a claim sends.
+type webhook struct {
+	event   domain.WebhookEvent     // operational, that it tells of; empty: of a company
+	company domain.CompanyQualified // that it tells of; of an operational event: none
+	origin  string                  // names what all attempts are a trace of: the hand-over, or else the dispatch
+	owed    time.Time               // since when
+	body    []byte
+}
+
+// newWebhook returns what c sends.
+func newWebhook(registry *eventstore.Registry, c claim) (webhook, error) {
+	var company domain.CompanyQualified
+	if c.Type != company.EventType() {
+		return newNotice(registry, c)
+	}
+	if err := json.Unmarshal(c.Data, &company); err != nil {
+		return webhook{}, fmt.Errorf("read hand-over: %w", err)
+	}
+	body, err := company.Payload(c.RecordedAt)
+	return webhook{
+		company: company, origin: string(company.HandOver), owed: company.OwedSince(c.RecordedAt), body: body,
+	}, err
+}
+
+// newNotice returns what c sends of an operational event.
+func newNotice(registry *eventstore.Registry, c claim) (webhook, error) {
+	event, err := registry.Decode(eventstore.Record{
+		Position: c.Position, Type: c.Type, SchemaVersion: c.Schema, RecordedAt: c.RecordedAt, Data: c.Data,
+	})
+	if err != nil {
+		return webhook{}, err
+	}
+	body, err := domain.PayloadOf(event.(domain.Event), c.RecordedAt)
+	return webhook{event: domain.WebhookEvent(c.Type), origin: string(c.Dispatch), owed: c.RecordedAt, body: body}, err
+}
+
+// attr says in the log what is sent.
+func (w webhook) attr() slog.Attr {
+	if w.event != "" {
+		return slog.String("event", string(w.event))
+	}
+	return slog.Group("", slog.String("hand_over", string(w.company.HandOver)), slog.String("company", string(w.company.CompanyID)))
+}
+
+// attribute says in a span what is sent.
+func (w webhook) attribute() attribute.KeyValue {
+	if w.event != "" {
+		return attribute.String("ledger.event", string(w.event))
+	}
+	return attribute.String("ledger.hand_over", string(w.company.HandOver))
+}
