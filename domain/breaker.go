@@ -3,9 +3,9 @@ package domain
 import "time"
 
 // The breaker of a destination opens when BreakerOpens attempts in a row came to nothing.
-// Then one attempt at a time is made, a probe: the first after BreakerFirstWait, each further one
-// after twice the wait of the one before it, up to BreakerLastWait. A probe that succeeds closes
-// the breaker.
+// Then one attempt at a time is made, a probe, each after a wait that is as long as the destination has
+// failed by then, but from BreakerFirstWait to BreakerLastWait: so waits double. A probe that succeeds
+// closes the breaker.
 const (
 	BreakerOpens     = 10
 	BreakerFirstWait = time.Second

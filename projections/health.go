@@ -86,11 +86,11 @@ func (h *health) flush(batch *pgx.Batch) {
 	const query = `
 		UPDATE dispatch_targets t
 		SET failures = n.failures,
-			failing_since = CASE WHEN s.succeeded > 0 THEN s.ended_since ELSE coalesce(t.failing_since, s.led_since) END,
+			failing_since = n.since,
 			probe_at = CASE
 				WHEN n.failures < $2 THEN NULL
 				WHEN s.failed_at IS NULL THEN t.probe_at
-				ELSE s.failed_at + make_interval(secs => least($4, $3 * 2 ^ least(n.failures - $2, 30)))
+				ELSE s.failed_at + least($4, greatest($3, s.failed_at - n.since))
 			END,
 			proven = CASE WHEN s.opened OR t.failures + s.led_failures >= $2 THEN s.proven ELSE t.proven + s.proven END,
 			exhausted = CASE WHEN s.succeeded > 0 THEN s.ended_exhausted ELSE t.exhausted + s.led_exhausted END
@@ -98,12 +98,14 @@ func (h *health) flush(batch *pgx.Batch) {
 			led_failures int, led_exhausted int, led_since timestamptz, ended_failures int, ended_exhausted int, ended_since timestamptz)
 		JOIN dispatch_targets o USING (destination_id)
 		CROSS JOIN LATERAL (
-			SELECT CASE WHEN s.succeeded > 0 THEN s.ended_failures ELSE o.failures + s.led_failures END AS failures
+			SELECT
+				CASE WHEN s.succeeded > 0 THEN s.ended_failures ELSE o.failures + s.led_failures END AS failures,
+				CASE WHEN s.succeeded > 0 THEN s.ended_since ELSE coalesce(o.failing_since, s.led_since) END AS since
 		) AS n
 		WHERE t.destination_id = s.destination_id`
 	if len(*h) > 0 {
 		streaks := slices.Collect(maps.Values(*h))
-		batch.Queue(query, streaks, domain.BreakerOpens, domain.BreakerFirstWait.Seconds(), domain.BreakerLastWait.Seconds())
+		batch.Queue(query, streaks, domain.BreakerOpens, domain.BreakerFirstWait, domain.BreakerLastWait)
 	}
 	*h = nil
 }

@@ -46,11 +46,7 @@ func (b *breaker) add(at time.Time, event domain.Event) {
 
 // wait is how long nothing is attempted after the last failure.
 func (b *breaker) wait() time.Duration {
-	wait := domain.BreakerFirstWait
-	for range b.failures - domain.BreakerOpens {
-		wait = min(2*wait, domain.BreakerLastWait)
-	}
-	return wait
+	return min(max(domain.BreakerFirstWait, b.failedAt.Sub(b.since)), domain.BreakerLastWait)
 }
 
 func TestHealthIsWhatTheLogSaysHoweverItIsMade(t *testing.T) {

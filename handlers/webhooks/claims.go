@@ -94,7 +94,8 @@ const (
 // are some for the next; and so do all destinations together that failed last, or never succeeded.
 //
 // A destination whose breaker is open (see [domain.BreakerOpens]) offers one dispatch, when it may be
-// probed: one to be retried, if there is one, so that retries come to an end.
+// probed: one to be retried, if there is one, so that retries come to an end. The next one is not offered
+// before the read model shows what came of it.
 //
 // A destination that is ordered offers its head: of what it is owed, the dispatch with the lowest
 // sequence, however long it still waits to be retried and whatever waits behind it. It has one
@@ -127,10 +128,11 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 						WHEN t.probe_at > statement_timestamp() THEN 0
 						WHEN t.probe_at IS NOT NULL THEN 1
 						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $12, CASE WHEN t.ordered THEN 1 END)
-					END - coalesce(own.count, 0) - (
+					END - CASE WHEN t.probe_at IS NULL THEN coalesce(own.count, 0) ELSE 0 END - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
-						WHERE l.destination_id = t.destination_id AND l.worker <> $3 AND l.expires_at > statement_timestamp()
+						WHERE l.destination_id = t.destination_id AND l.expires_at > statement_timestamp()
+							AND (l.worker <> $3 OR t.probe_at IS NOT NULL)
 					)
 				) AS free
 			FROM owing o

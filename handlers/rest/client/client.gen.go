@@ -3371,7 +3371,7 @@ type ClientInterface interface {
 
 	// ReadDestinationHealth Shows how a destination has answered of late
 	//
-	// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then after twice as long each time, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
+	// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then each time after as long as it has failed by then, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/health (the `ReadDestinationHealth` operationId).
 	ReadDestinationHealth(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *ReadDestinationHealthParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4068,7 +4068,7 @@ func (c *Client) EnableDestination(ctx context.Context, deliveryID DeliveryID, d
 
 // ReadDestinationHealth Shows how a destination has answered of late
 //
-// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then after twice as long each time, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
+// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then each time after as long as it has failed by then, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/health (the `ReadDestinationHealth` operationId).
 func (c *Client) ReadDestinationHealth(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *ReadDestinationHealthParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7751,7 +7751,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadDestinationHealthWithResponse Shows how a destination has answered of late
 	//
-	// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then after twice as long each time, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
+	// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then each time after as long as it has failed by then, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -16234,7 +16234,7 @@ func (c *ClientWithResponses) EnableDestinationWithResponse(ctx context.Context,
 
 // ReadDestinationHealthWithResponse Shows how a destination has answered of late
 //
-// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then after twice as long each time, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
+// After 10 attempts in a row that came to nothing a destination's breaker opens: it is attempted once at a time, first after 1 s, then each time after as long as it has failed by then, up to 5 min. An attempt that succeeds closes it; then two may be under way, and one more for each that succeeds, up to the destination's share. What is owed keeps its place and its schedule. A change of the destination, or enabling it, makes it one of which nothing is known. Of an `api` destination all is zero.
 //
 // Returns a wrapper object for the known response body format(s).
 //
