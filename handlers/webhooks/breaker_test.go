@@ -14,39 +14,27 @@ import (
 
 func TestDestinationThatKeepsFailingIsProbedUntilItRecovers(t *testing.T) {
 	t.Parallel()
-	const companies = 60
+	const companies, probes = 60, 2
 	b := setup(t)
 	b.cfg.Retries = domain.RetrySchedule{time.Hour}
-	var healed atomic.Bool
+	var requests atomic.Int64
 	r := newReceiver(t, func(w http.ResponseWriter, _ int) {
-		if !healed.Load() {
+		if requests.Add(1) <= probes {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
 	dst := destination(r.URL)
 	d := b.delivery(t, dst)
+	b.fail(t, d, dst.ID, domain.BreakerOpens)
+	opened := time.Now()
 	b.work(t)
 	b.qualify(t, d, names(companies)...)
-	r.await(t, domain.BreakerOpens+2) // two of which may have been under way when it opened
-	require.Eventually(t, func() bool {
-		health, err := b.views.Health(t.Context(), dst.ID)
-		return err == nil && health.Breaker != domain.BreakerClosed && health.Failures >= domain.BreakerOpens
-	}, patience, 10*time.Millisecond)
-	healed.Store(true)
-	r.await(t, companies)
-
-	var failed int64
-	require.Eventually(t, func() bool {
-		counts := b.counts(t, d)
-		failed = counts[domain.Retrying]
-		return counts[domain.Delivered]+failed == companies
-	}, patience, 10*time.Millisecond)
-	require.Less(t, failed, int64(companies/2), "it was left alone as long as it failed")
-	longest := time.Duration(0)
-	for i, got := range r.all()[1:] {
-		longest = max(longest, got.at.Sub(r.all()[i].at))
+	got := r.await(t, companies)
+	for _, probe := range got[:probes+1] {
+		require.Greater(t, probe.at.Sub(opened), 800*time.Millisecond, "the wait before a probe")
+		opened = probe.at
 	}
-	require.Greater(t, longest, 800*time.Millisecond, "the wait before the first probe")
+	b.awaitCounts(t, d, projections.Counts{domain.Retrying: probes, domain.Delivered: companies - probes})
 	health, err := b.views.Health(t.Context(), dst.ID)
 	require.NoError(t, err)
 	require.Equal(t, projections.Health{Breaker: domain.BreakerClosed, Counts: health.Counts, OldestDue: health.OldestDue}, health)
