@@ -61,7 +61,7 @@ func TestDestinationIsToldOfFailuresAllOverItsOrganisation(t *testing.T) {
 		`"delivery_configuration_id":%q,"destination_id":%q,"attempts":2,"reason":"the destination answered 500[^"]*"}}$`,
 		domain.DispatchIDFor(handOver, fails.ID), handOver, d.ID, fails.ID), failed.body)
 	require.Regexp(t, fmt.Sprintf(`"data":{"delivery_configuration_id":%q,"destination_id":%q,`+
-		`"reason":"1 dispatches in a row failed for good, over 0 s","failed_dispatches":1,"failing_since":"[^"]+"}}$`, d.ID, fails.ID), disabled.body)
+		`"reason":"1 dispatches in a row failed for good, over \d+ s","failed_dispatches":1,"failing_since":"[^"]+"}}$`, d.ID, fails.ID), disabled.body)
 	require.Equal(t, "1", failed.header.Get("Ledger-Sequence"))
 	require.Equal(t, "2", disabled.header.Get("Ledger-Sequence"))
 	for _, one := range watching.all() {
