@@ -2,6 +2,9 @@ package main
 
 import (
 	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -18,10 +21,15 @@ const leaseTime = 16 * time.Second
 // takeOver is how much later than that another process begins the attempt again at most.
 const takeOver = 5 * time.Second
 
-// freeze stops the process as it is, until it is told to go on.
+// freeze stops the process as it is, until it is told to go on. It returns when the process has stopped,
+// which is a little after the signal was sent.
 func (p *process) freeze(tb testing.TB) {
 	tb.Helper()
 	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGSTOP))
+	require.Eventually(tb, func() bool {
+		state, err := exec.CommandContext(tb.Context(), "ps", "-o", "state=", "-p", strconv.Itoa(p.cmd.Process.Pid)).Output()
+		return err == nil && strings.HasPrefix(string(state), "T")
+	}, patience, time.Millisecond)
 }
 
 // thaw lets a frozen process go on.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -60,8 +61,12 @@ func TestDestinationIsToldOfFailuresAllOverItsOrganisation(t *testing.T) {
 	require.Regexp(t, fmt.Sprintf(`^{"event":"dispatch.failed","timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ","data":{"dispatch_id":%q,"delivery_id":%q,`+
 		`"delivery_configuration_id":%q,"destination_id":%q,"attempts":2,"reason":"the destination answered 500[^"]*"}}$`,
 		domain.DispatchIDFor(handOver, fails.ID), handOver, d.ID, fails.ID), failed.body)
+	known, err := eventstore.Load[domain.Delivery, domain.Event](t.Context(), b.store, domain.DeliveryStream(d.ID))
+	require.NoError(t, err)
+	reason := known.State.Destinations[fails.ID].DisabledReason
+	require.Contains(t, reason, "1 dispatches in a row failed for good, over ")
 	require.Regexp(t, fmt.Sprintf(`"data":{"delivery_configuration_id":%q,"destination_id":%q,`+
-		`"reason":"1 dispatches in a row failed for good, over \d+ s","failed_dispatches":1,"failing_since":"[^"]+"}}$`, d.ID, fails.ID), disabled.body)
+		`"reason":%q,"failed_dispatches":1,"failing_since":"[^"]+"}}$`, d.ID, fails.ID, reason), disabled.body)
 	require.Equal(t, "1", failed.header.Get("Ledger-Sequence"))
 	require.Equal(t, "2", disabled.header.Get("Ledger-Sequence"))
 	for _, one := range watching.all() {
