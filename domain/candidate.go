@@ -60,11 +60,8 @@ func (c JudgeCandidate) Decide(h HandOver, now time.Time) ([]Event, error) {
 	}
 	disqualified := CompanyDisqualified{
 		Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search, CompanyID: c.CompanyID,
-		Company: c.Candidate.Company, Prospects: c.Candidate.Prospects, Fingerprint: sum,
+		Company: c.Candidate.Company, Prospects: listOf(c.Candidate.Prospects), Fingerprint: sum,
 		Score: judged.Score, Profile: version, Verdicts: judged.Verdicts,
-	}
-	if !given(disqualified.Prospects) {
-		disqualified.Prospects = json.RawMessage("[]")
 	}
 	if given(c.Candidate.Attributes) {
 		disqualified.Attributes = c.Candidate.Attributes

@@ -81,10 +81,7 @@ func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 	q := c.Qualification
 	qualified := CompanyQualified{
 		HandOver: c.ID, Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search,
-		CompanyID: c.CompanyID, Company: q.Company, Prospects: q.Prospects, Score: *q.Score, MatchReasons: q.MatchReasons,
-	}
-	if !given(q.Prospects) {
-		qualified.Prospects = json.RawMessage("[]")
+		CompanyID: c.CompanyID, Company: q.Company, Prospects: listOf(q.Prospects), Score: *q.Score, MatchReasons: q.MatchReasons,
 	}
 	if q.MatchReasons == nil {
 		qualified.MatchReasons = []string{}
@@ -179,6 +176,14 @@ func (f *faults) checkProspects(raw json.RawMessage) {
 
 // given reports whether raw is there, and not null.
 func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// listOf returns the list that raw is, an empty one when it says nothing.
+func listOf(raw json.RawMessage) json.RawMessage {
+	if !given(raw) {
+		return json.RawMessage("[]")
+	}
+	return raw
+}
 
 // isText reports whether raw begins with first and is UTF-8 throughout, which
 // encoding/json does not ask for and the log does.

@@ -81,11 +81,8 @@ func newKey(b NewKey) (apikey.NewKey, error) {
 // ReadKey shows a key.
 func (s *Server) ReadKey(ctx context.Context, r ReadKeyRequestObject) (ReadKeyResponseObject, error) {
 	k, ok, err := s.cfg.Keys.Key(ctx, r.KeyID)
-	switch {
-	case err != nil:
+	if err := keyFault(ok, err); err != nil {
 		return nil, err
-	case !ok:
-		return nil, errNoKey()
 	}
 	shown := s.showKey(k)
 	return ReadKey200JSONResponse{Body: shown, Headers: ReadKey200ResponseHeaders{ETag: contentETag(shown)}}, nil
@@ -99,11 +96,8 @@ func (s *Server) UpdateKey(ctx context.Context, r UpdateKeyRequestObject) (Updat
 	}
 	change.If = s.ifKeyMatches(ctx)
 	k, ok, err := s.cfg.Keys.Change(ctx, r.KeyID, change)
-	switch {
-	case err != nil:
+	if err := keyFault(ok, err); err != nil {
 		return nil, err
-	case !ok:
-		return nil, errNoKey()
 	}
 	shown := s.showKey(k)
 	return UpdateKey200JSONResponse{Body: shown, Headers: UpdateKey200ResponseHeaders{ETag: contentETag(shown)}}, nil
@@ -130,11 +124,8 @@ func keyChange(b KeyChange) (apikey.Change, error) {
 // RevokeKey ends a key.
 func (s *Server) RevokeKey(ctx context.Context, r RevokeKeyRequestObject) (RevokeKeyResponseObject, error) {
 	ok, err := s.cfg.Keys.RevokeIf(ctx, r.KeyID, s.ifKeyMatches(ctx))
-	switch {
-	case err != nil:
+	if err := keyFault(ok, err); err != nil {
 		return nil, err
-	case !ok:
-		return nil, errNoKey()
 	}
 	return RevokeKey204Response{}, nil
 }
@@ -145,8 +136,11 @@ func (s *Server) ifKeyMatches(ctx context.Context) func(apikey.Key) error {
 	return func(k apikey.Key) error { return p.check(revisionOf(s.showKey(k))) }
 }
 
-// errNoKey is returned for a key that there is not, or no longer.
-func errNoKey() error {
+// keyFault returns what kept a key from being found: err, or that there is none, or no longer.
+func keyFault(ok bool, err error) error {
+	if ok || err != nil {
+		return err
+	}
 	return domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "there is no such key, or it is revoked")
 }
 
