@@ -21,6 +21,7 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
@@ -205,8 +206,12 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		return nil, fmt.Errorf("make router: %w", err)
 	}
 	if follow {
+		configs := []follower.Config{proof.Follower()}
 		for _, p := range projections.All() {
-			f, err := follower.Add(router, e.pool, e.store, p.Follower(e.store.Registry()), e.log)
+			configs = append(configs, p.Follower(e.store.Registry()))
+		}
+		for _, cfg := range configs {
+			f, err := follower.Add(router, e.pool, e.store, cfg, e.log)
 			if err != nil {
 				return nil, err
 			}

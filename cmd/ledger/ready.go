@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/projections"
 )
@@ -16,7 +17,7 @@ const (
 	readyLag     = 10_000 // events that a read model may be behind
 )
 
-// ready reports whether the database answers, how far the read models are, whichever process keeps
+// ready reports whether the database answers, how far the read models and the tree are, whichever process keeps
 // them, and how this one's attempts go. A follower of this process that cannot go on is named with its fault.
 func (e *engine) ready(ctx context.Context) rest.ReadyReport {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
@@ -27,10 +28,14 @@ func (e *engine) ready(ctx context.Context) rest.ReadyReport {
 	}
 	report := rest.ReadyReport{Checks: []rest.ReadyCheck{{Name: "database", OK: true}}}
 	lags, err := e.store.Lags(ctx)
+	names := []string{proof.Follower().Name}
 	for _, p := range projections.All() {
-		check := rest.ReadyCheck{Name: "follower " + p.Name, Fault: "its cursor cannot be read"}
+		names = append(names, p.Name)
+	}
+	for _, name := range names {
+		check := rest.ReadyCheck{Name: "follower " + name, Fault: "its cursor cannot be read"}
 		if err == nil {
-			check = e.readyFollower(p.Name, lagOf(lags, p.Name, head))
+			check = e.readyFollower(name, lagOf(lags, name, head))
 		}
 		report.Checks = append(report.Checks, check)
 	}

@@ -27,7 +27,7 @@ type news struct {
 // look notes that the subscriber looks now.
 func (n *news) look() {
 	_, n.appended = n.store.Mark("").Next()
-	n.rested = time.After(leastRest)
+	n.rested = time.After(n.cfg.Rest)
 	n.uncommitted = nil
 }
 
@@ -53,10 +53,6 @@ func (n *news) HandleError(_ watermill.LoggerAdapter, none bool, err error) time
 	}
 	return 0
 }
-
-// leastRest is the least time between two looks at the end of the log. Who follows at leisure never
-// notices; under load it makes fewer and larger pages.
-const leastRest = 5 * time.Millisecond
 
 // rest blocks until the next look is not too soon, or the follower closes.
 func (n *news) rest() {
