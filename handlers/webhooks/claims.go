@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // Bounds of a claim.
@@ -38,6 +40,16 @@ const (
 	// enough for nobody to notice.
 	burstsPerSecond = 4
 )
+
+// look claims what is due among the destinations where it is told to look, once it knows them all.
+func (l *leases) look(ctx context.Context, under load, among *places) ([]claim, error) {
+	if among.stretch {
+		if err := l.walk(ctx, among); err != nil {
+			return nil, err
+		}
+	}
+	return l.claim(ctx, under, *among)
+}
 
 // claim leases dispatches that are due, among the destinations where it is told to look. When it
 // fails it returns those that it leased all the same. under tells what this process has under way,
@@ -77,6 +89,17 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 		lock   = `SELECT pg_advisory_xact_lock($1)`
 		commit = `COMMIT`
 		query  = `
+		WITH owing AS (
+			SELECT t.destination_id
+			FROM (
+				SELECT DISTINCT split_part(stream, '/', 2) AS delivery_id -- see [domain.HandOverStream]
+				FROM events
+				WHERE position > $12 AND position <= $13 AND type = $14
+			) AS h
+			JOIN dispatch_targets t USING (delivery_id)
+			UNION
+			SELECT destination_id FROM unnest($15::text[]) AS touched(destination_id)
+		),
 		room AS MATERIALIZED (
 			SELECT t.destination_id, v.organisation_id, t.version AS config_version,
 				coalesce((t.config->>'timeout_seconds')::int, 60) AS timeout, r.tokens,
@@ -86,8 +109,8 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 					CASE
 						WHEN t.probe_at > statement_timestamp() THEN 0
 						WHEN t.probe_at IS NOT NULL THEN 1
-						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $12, CASE WHEN t.ordered THEN 1 END)
-					END - CASE WHEN t.probe_at IS NULL THEN coalesce(own.count, 0) ELSE 0 END - (
+						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $10, CASE WHEN t.ordered THEN 1 END)
+					END - CASE WHEN t.probe_at IS NULL THEN coalesce(($4::jsonb->>t.destination_id)::int, 0) ELSE 0 END - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
 						WHERE l.destination_id = t.destination_id AND l.expires_at > statement_timestamp()
@@ -97,17 +120,16 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 			FROM owing o
 			JOIN dispatch_targets t USING (destination_id)
 			JOIN dispatch_deliveries v USING (delivery_id)
-			LEFT JOIN unnest($4::text[], $5::int[]) AS own(destination_id, count) USING (destination_id)
 			LEFT JOIN rate_buckets b USING (destination_id)
 			CROSS JOIN LATERAL (SELECT (t.config->>'rate_limit_per_second')::float8 AS rate) AS c
-			CROSS JOIN LATERAL (SELECT CASE WHEN c.rate IS NOT NULL THEN greatest(1, ceil(c.rate / $9)) END AS burst) AS s
+			CROSS JOIN LATERAL (SELECT CASE WHEN c.rate IS NOT NULL THEN greatest(1, ceil(c.rate / $7)) END AS burst) AS s
 			CROSS JOIN LATERAL (
 				SELECT least(s.burst, b.tokens + c.rate * extract(epoch FROM statement_timestamp() - b.filled_at)::float8) AS tokens
 			) AS r
 			WHERE NOT v.paused AND NOT t.disabled AND NOT t.removed
 		),
 		portions AS (
-			SELECT r.*, least(free, greatest($13, $10 / count(*) OVER ())) AS portion
+			SELECT r.*, least(free, greatest($11, $8 / count(*) OVER ())) AS portion
 			FROM room r
 			WHERE free > 0 AND CASE
 				WHEN r.ordered THEN (
@@ -174,11 +196,10 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 					row_number() OVER (PARTITION BY suspect ORDER BY turn, due) AS suspect_turn
 				FROM offered
 			) AS o
-			LEFT JOIN unnest($7::text[], $8::int[]) AS held(organisation_id, workers) USING (organisation_id)
-			WHERE organisation_turn <= ceil(($1::int - coalesce(held.workers, 0)) / 2.0)
-				AND (NOT suspect OR suspect_turn <= ceil(($1::int - $11) / 2.0))
+			WHERE organisation_turn <= ceil(($1::int - coalesce(($5::jsonb->>organisation_id)::int, 0)) / 2.0)
+				AND (NOT suspect OR suspect_turn <= ceil(($1::int - $9) / 2.0))
 			ORDER BY CASE WHEN replayed THEN 16 ELSE 1 END * organisation_turn
-			LIMIT least($1::int, $10)
+			LIMIT least($1::int, $8)
 		),
 		taken AS (
 			INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
@@ -206,20 +227,16 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 	)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
-	destinations, requests := columns(under.destinations)
-	organisations, workers := columns(under.organisations)
-	places, args := among.query()
-	args = append([]any{
-		under.free, l.share, l.worker, destinations, requests, leaseMargin.Seconds(), organisations, workers,
-		burstsPerSecond, claimMost, under.suspects, startInFlight, portionLeast,
-	}, args...)
 	var claims []claim
 	var q pgx.Batch
 	for _, statement := range []string{begin, relax, once, walk} {
 		q.Queue(statement)
 	}
 	q.Queue(lock, claimLock)
-	q.Queue(places+query, args...).Query(func(rows pgx.Rows) (err error) {
+	q.Queue(query, under.free, l.share, l.worker, under.destinations, under.organisations, leaseMargin.Seconds(), burstsPerSecond,
+		claimMost, under.suspects, startInFlight, portionLeast,
+		among.after, among.upTo, domain.CompanyQualified{}.EventType(), among.touched,
+	).Query(func(rows pgx.Rows) (err error) {
 		claims, err = pgx.CollectRows(rows, pgx.RowToStructByName[claim])
 		return err
 	})

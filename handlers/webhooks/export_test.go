@@ -29,7 +29,7 @@ func (t *tokens) Take(ctx context.Context, client *http.Client) error {
 // dispatches of each destination it leased.
 func Claim(ctx context.Context, pool *pgxpool.Pool, workers, share int) (map[domain.DestinationID]int, error) {
 	l := leases{pool: pool, worker: uuid.New(), share: share}
-	claims, err := l.claim(ctx, newLoad(workers), places{all: true})
+	claims, err := l.look(ctx, newLoad(workers), &places{stretch: true})
 	claimed := map[domain.DestinationID]int{}
 	for _, c := range claims {
 		claimed[c.Destination]++

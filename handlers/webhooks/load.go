@@ -52,12 +52,3 @@ func drop[K comparable](of map[K]int, key K) {
 func (l *load) clone() load {
 	return load{l.free, l.suspects, maps.Clone(l.destinations), maps.Clone(l.organisations)}
 }
-
-// columns turns a map on its side.
-func columns[K ~string](of map[K]int) (keys []string, values []int32) {
-	keys, values = make([]string, 0, len(of)), make([]int32, 0, len(of))
-	for k, v := range of {
-		keys, values = append(keys, string(k)), append(values, int32(v))
-	}
-	return keys, values
-}

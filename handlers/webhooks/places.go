@@ -1,64 +1,36 @@
 package webhooks
 
 import (
+	"context"
+	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
-// places are the destinations among which a claim looks for what is due: all, or those of which
-// there is reason to think that they have something.
+// places are the destinations among which a claim looks for what is due: those of which there is
+// reason to think that they have something.
 type places struct {
-	all         bool
 	after, upTo eventstore.Position // hand-overs in between are looked for
 	touched     []string            // destinations besides
-}
 
-// query returns the SQL of a list of the destinations, and its arguments, from $14 on.
-func (p places) query() (sql string, args []any) {
-	const (
-		// Destinations with something owed are found by skipping through the index, one look-up each.
-		all = `
-		WITH RECURSIVE owing AS (
-			(SELECT destination_id FROM dispatches WHERE due IS NOT NULL ORDER BY destination_id LIMIT 1)
-			UNION ALL
-			SELECT (
-				SELECT d.destination_id FROM dispatches d
-				WHERE d.due IS NOT NULL AND d.destination_id > o.destination_id
-				ORDER BY d.destination_id LIMIT 1
-			)
-			FROM owing o
-			WHERE o.destination_id IS NOT NULL
-		),`
-
-		// The stream of a hand-over names its delivery: see [domain.HandOverStream].
-		some = `
-		WITH owing AS (
-			SELECT t.destination_id
-			FROM (
-				SELECT DISTINCT split_part(stream, '/', 2) AS delivery_id
-				FROM events
-				WHERE position > $14 AND position <= $15 AND type = $16
-			) AS h
-			JOIN dispatch_targets t USING (delivery_id)
-			UNION
-			SELECT destination_id FROM unnest($17::text[]) AS touched(destination_id)
-		),`
-	)
-	if p.all {
-		return all, nil
-	}
-	return some, []any{p.after, p.upTo, domain.CompanyQualified{}.EventType(), p.touched}
+	stretch bool   // and the next ones of the walk over all that are owed something,
+	from    string // which come after this one,
+	to      string // up to this one; "": the walk ends with them
 }
 
 // A search decides where a worker looks for what is due. Mostly that is where something was handed
 // over, where there was more than could be claimed and a request has ended since, and where an order
-// has moved on; every now and then it is everywhere. So a claim costs what there is to do, and not what many destinations
-// owe to whom nothing may be sent now.
+// has moved on. Besides, it walks over all destinations that are owed something, a stretch at a time, and
+// from the beginning again every now and then. So a claim costs what there is to do, and not what many
+// destinations owe to whom nothing may be sent now; and it takes no longer however many they are.
 type search struct {
-	poll    time.Duration                 // between two looks everywhere, if they cost little
-	next    time.Time                     // look everywhere
+	poll    time.Duration                 // from the end of a walk to the next, if that costs little
+	next    time.Time                     // stretch
+	walked  string                        // the last destination of the stretch before; "": the walk begins
 	seen    eventstore.Position           // hand-overs up to there were looked for
 	more    map[domain.DestinationID]bool // had more than was claimed
 	touched map[domain.DestinationID]bool // to be looked at
@@ -69,12 +41,13 @@ type search struct {
 
 // Bounds of a search.
 const (
-	searchMost = 5000            // positions that are searched for hand-overs: more than those are not worth it
-	searchCost = 10              // times as long as it took to look everywhere nobody looks so again,
-	searchRest = 2 * time.Second // at most
+	searchMost  = 5000            // positions that are searched for hand-overs: more than those are not worth it
+	stretchMost = 128             // destinations
+	searchCost  = 10              // times as long as a stretch took the next one waits,
+	searchRest  = 2 * time.Second // at most
 )
 
-// newSearch returns a search that looks everywhere first.
+// newSearch returns a search that walks at once.
 func newSearch(poll time.Duration) search {
 	return search{
 		poll: poll, more: map[domain.DestinationID]bool{}, touched: map[domain.DestinationID]bool{},
@@ -84,7 +57,10 @@ func newSearch(poll time.Duration) search {
 
 // begin returns where to look, with the read model as of a position. It is false if there is nowhere.
 func (s *search) begin(now time.Time, shown eventstore.Position) (places, bool) {
-	p := places{all: !now.Before(s.next) || shown-s.seen > searchMost, after: s.seen, upTo: shown}
+	if shown-s.seen > searchMost {
+		s.seen, s.next = shown-searchMost, now
+	}
+	p := places{after: s.seen, upTo: shown, stretch: !now.Before(s.next), from: s.walked}
 	for id, at := range s.moving {
 		if at <= shown {
 			s.touched[id] = true
@@ -96,13 +72,17 @@ func (s *search) begin(now time.Time, shown eventstore.Position) (places, bool) 
 	}
 	clear(s.touched)
 	s.seen = max(s.seen, shown)
-	return p, p.all || p.upTo > p.after || len(p.touched) > 0
+	return p, p.stretch || p.upTo > p.after || len(p.touched) > 0
 }
 
 // end enters what was claimed there, and how long it took.
 func (s *search) end(now time.Time, took time.Duration, p places, claims []claim) {
-	if p.all {
-		s.next = now.Add(max(s.poll, min(searchCost*took, searchRest)))
+	if p.stretch {
+		rest := min(searchCost*took, searchRest)
+		if p.to == "" {
+			rest = max(rest, s.poll)
+		}
+		s.next, s.walked = now.Add(rest), p.to
 	}
 	for _, c := range claims {
 		if c.More {
@@ -112,12 +92,20 @@ func (s *search) end(now time.Time, took time.Duration, p places, claims []claim
 		}
 	}
 	if len(claims) >= claimMost {
-		s.next = now // others may have got nothing
+		s.again(p) // others there may have got nothing
 	}
 }
 
-// fail makes the next look one everywhere: what this one would have found is not known.
-func (s *search) fail() { s.next = time.Time{} }
+// again has a claim look there once more.
+func (s *search) again(p places) {
+	s.seen = p.after
+	for _, id := range p.touched {
+		s.touched[domain.DestinationID(id)] = true
+	}
+}
+
+// rest returns how long nothing need be looked at, unless there is news.
+func (s *search) rest(now time.Time) time.Duration { return min(s.next.Sub(now), s.poll) }
 
 // answered enters that a request to a destination has ended.
 func (s *search) answered(id domain.DestinationID) {
@@ -131,4 +119,32 @@ func (s *search) settle(c claim, at eventstore.Position) {
 	if c.Ordered {
 		s.moving[c.Destination] = at
 	}
+}
+
+// walk adds the next stretch to p. Destinations that are owed something are found by skipping through
+// the index, one look-up each.
+func (l *leases) walk(ctx context.Context, p *places) error {
+	const query = `
+		WITH RECURSIVE walk AS (
+			(SELECT destination_id FROM dispatches WHERE due IS NOT NULL AND destination_id > $1 ORDER BY destination_id LIMIT 1)
+			UNION ALL
+			SELECT (
+				SELECT d.destination_id FROM dispatches d
+				WHERE d.due IS NOT NULL AND d.destination_id > w.destination_id
+				ORDER BY d.destination_id LIMIT 1
+			)
+			FROM walk w
+			WHERE w.destination_id IS NOT NULL
+		)
+		SELECT destination_id FROM walk WHERE destination_id IS NOT NULL LIMIT $2`
+	rows, _ := l.pool.Query(ctx, query, p.from, stretchMost) // CollectRows reports the error
+	owing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look who is owed something: %w", err)
+	}
+	p.touched = append(p.touched, owing...)
+	if len(owing) == stretchMost {
+		p.to = owing[stretchMost-1]
+	}
+	return nil
 }

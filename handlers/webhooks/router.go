@@ -40,7 +40,8 @@ type Config struct {
 	// unless it sets less. Default 64.
 	Share int
 
-	// Poll is how late a retry may start after its due time. Default 200 ms.
+	// Poll is how late a retry may start after its due time, unless so many destinations are owed
+	// something that looking at them all takes longer. Default 200 ms.
 	Poll time.Duration
 
 	// Grace is how long attempts under way are waited for when the router closes. It should

@@ -99,7 +99,7 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 		const query = `
 			SELECT EXISTS (
 				SELECT FROM pg_stat_activity
-				WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH RECURSIVE owing%'
+				WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH owing AS%'
 			)`
 		var waits bool
 		return b.pool.QueryRow(t.Context(), query).Scan(&waits) == nil && waits

@@ -124,7 +124,7 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 		case claimed > 0:
 			pause(ctx, claimPause, nil, nil)
 		default:
-			pause(ctx, s.cfg.Poll, shown, s.freed)
+			pause(ctx, s.rest(), shown, s.freed)
 		}
 	}
 }
@@ -178,7 +178,7 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 	if !ok {
 		return 0, nil
 	}
-	claims, err := s.leases.claim(ctx, under, among)
+	claims, err := s.leases.look(ctx, under, &among)
 	for i := range claims {
 		claims[i].leased = began
 	}
@@ -186,7 +186,7 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 	claims = s.take(claims)
 	s.mu.Lock()
 	if err != nil {
-		s.search.fail()
+		s.search.again(among)
 	} else {
 		s.search.end(ended, ended.Sub(began), among, claims)
 	}
@@ -212,6 +212,13 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 		s.hand(ctx, c, out)
 	}
 	return len(claims), nil
+}
+
+// rest returns how long there is nothing to claim, unless there is news.
+func (s *subscriber) rest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(claimPause, s.search.rest(s.cfg.Now()))
 }
 
 // busy returns how many workers are at an attempt.
