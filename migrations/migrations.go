@@ -4,7 +4,8 @@
 //
 // The tables are of three kinds. The log (events, log_head) is the truth. The tables
 // of 00002 hold what is no fact of the log: keys, secrets, leases, cursors; no rebuild
-// touches them. The read models of 00003 are made from the log and may be dropped.
+// touches them. The read models of 00003 are made from the log and may be dropped; while
+// one is rebuilt, its new tables stand in the schema shadow.
 package migrations
 
 import (

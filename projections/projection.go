@@ -50,18 +50,32 @@ const walk = `SET LOCAL enable_seqscan = off`
 // ApplyRange enters the events at positions first to last with tx, which must also move the
 // projection's cursor from first-1 to last.
 func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventstore.Registry, first, last eventstore.Position) error {
-	records, err := eventstore.ReadPage(ctx, tx, first, last, p.Types...)
+	page, err := p.readRange(ctx, tx, registry, first, last)
 	if err != nil {
 		return err
+	}
+	return p.applyPage(ctx, tx, page)
+}
+
+// readRange returns those of the events at positions first to last that the projection makes something of.
+func (p Projection) readRange(ctx context.Context, q eventstore.Querier, registry *eventstore.Registry, first, last eventstore.Position) ([]Entry, error) {
+	records, err := eventstore.ReadPage(ctx, q, first, last, p.Types...)
+	if err != nil {
+		return nil, err
 	}
 	page := make([]Entry, len(records))
 	for i, rec := range records {
 		event, err := registry.Decode(rec)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		page[i] = Entry{Record: rec, Event: event.(domain.Event)}
 	}
+	return page, nil
+}
+
+// applyPage enters a page in the tables that tx finds.
+func (p Projection) applyPage(ctx context.Context, tx pgx.Tx, page []Entry) error {
 	var batch pgx.Batch
 	batch.Queue(walk)
 	if p.Apply(&batch, page); batch.Len() == 1 {
@@ -71,6 +85,15 @@ func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventst
 		return fmt.Errorf("write %s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// applyIn enters a page in the projection's tables of a schema. It sets the search path to that schema, so that
+// nothing else can be written, or read.
+func (p Projection) applyIn(ctx context.Context, tx pgx.Tx, schema string, page []Entry) error {
+	if err := lookIn(ctx, tx, schema); err != nil {
+		return err
+	}
+	return p.applyPage(ctx, tx, page)
 }
 
 // Follower returns what keeps the projection up to date on a router.

@@ -2,9 +2,11 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -13,40 +15,177 @@ import (
 // rebuildPage is how many positions a rebuild applies at a time.
 const rebuildPage = 5000
 
-// Rebuild empties the projection's tables and builds them again from the log, up to the head
-// that it has at the call, all in one transaction: readers see the old rows until the end,
-// and a failure leaves them. Followers of the projection wait meanwhile.
-func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection) error {
-	const (
-		lock = `
-			INSERT INTO cursors (name, version) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET version = excluded.version`
-		move = `UPDATE cursors SET position = $2 WHERE name = $1`
-		head = `SELECT position FROM log_head`
-	)
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lock, p.Name, p.Version); err != nil {
-			return err
-		}
-		for _, table := range p.Tables {
-			if _, err := tx.Exec(ctx, `DELETE FROM `+pgx.Identifier{table}.Sanitize()); err != nil {
-				return err
-			}
-		}
-		var end eventstore.Position
-		if err := tx.QueryRow(ctx, head).Scan(&end); err != nil {
-			return err
-		}
-		for at := eventstore.Position(0); at < end; at += rebuildPage {
-			if err := p.ApplyRange(ctx, tx, registry, at+1, min(at+rebuildPage, end)); err != nil {
-				return err
-			}
-		}
-		_, err := tx.Exec(ctx, move, p.Name, end)
-		return err
-	})
+// ErrRebuilding is returned by Rebuild when another one of the same projection is at work.
+var ErrRebuilding = errors.New("another rebuild of it is at work")
+
+// Rebuild builds the projection's tables anew from the log, in the schema shadow and a page at a time, and
+// has them take the place of those that are read once they show all that those do. Readers and the
+// projection's follower go on meanwhile; at the end the follower waits for one short page. Progress, if
+// given, is called after each.
+//
+// Until the new tables take their place, in one transaction, nothing that is read has changed, whatever
+// becomes of the rebuild. One that was interrupted leaves its tables in shadow, and the next of the same
+// version goes on where it ended, unless the live tables were altered meanwhile. Two at a time exclude each
+// other, by [ErrRebuilding].
+//
+// The new tables have the columns, defaults, constraints, indexes, storage parameters, comments, owner and
+// table privileges of the old ones, under the same names. They are other tables to Postgres: triggers go
+// with the old ones, and a view of somebody's on these makes the rebuild fail.
+func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", p.Name, err)
 	}
+	r := rebuild{Projection: p, registry: registry, conn: conn.Hijack(), progress: progress}
+	defer r.conn.Close(context.WithoutCancel(ctx)) // which lets the next one begin
+	for _, step := range []func(context.Context) error{r.exclude, r.prepare, r.build, r.vacuum, r.build, r.takePlace} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("rebuild %s: %w", p.Name, err)
+		}
+	}
 	return nil
+}
+
+// A rebuild is one at work. All of it is done on one connection: a process that lost the lock of that
+// cannot go on beside the next.
+type rebuild struct {
+	Projection
+	registry *eventstore.Registry
+	conn     *pgx.Conn
+	progress []func(done, total eventstore.Position)
+
+	live string              // schema of the tables that are read
+	at   eventstore.Position // last one applied to the shadow tables
+}
+
+// exclude keeps other rebuilds of the projection away until the connection ends, which it also does when
+// the process is suspended. For one that is just ending it waits.
+func (r *rebuild) exclude(ctx context.Context) error {
+	const (
+		limits = `SELECT current_schema(), set_config('idle_session_timeout', '1min', false), set_config('lock_timeout', '2s', false)`
+		lock   = `SELECT pg_advisory_lock(hashtextextended('ledger rebuild ' || $1, 0))`
+		forget = `RESET lock_timeout`
+	)
+	if err := r.conn.QueryRow(ctx, limits).Scan(&r.live, nil, nil); err != nil {
+		return fmt.Errorf("limit session: %w", err)
+	}
+	switch _, err := r.conn.Exec(ctx, lock, r.Name); {
+	case isLockTimeout(err):
+		return ErrRebuilding
+	case err != nil:
+		return fmt.Errorf("take lock: %w", err)
+	}
+	if _, err := r.conn.Exec(ctx, forget); err != nil {
+		return fmt.Errorf("limit session: %w", err)
+	}
+	return nil
+}
+
+// prepare finds the shadow tables that an interrupted rebuild left, or makes them.
+func (r *rebuild) prepare(ctx context.Context) error {
+	const (
+		resume = `
+			SELECT r.position
+			FROM rebuilds r, log_head h
+			WHERE r.name = $1 AND r.version = $2 AND r.position <= h.position`
+		begin = `
+			INSERT INTO rebuilds (name, version) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = 0, started_at = now()`
+	)
+	return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		live, err := shapeOf(ctx, tx, r.live, r.Tables)
+		if err != nil {
+			return err
+		}
+		left, err := shapeOf(ctx, tx, shadow, r.Tables)
+		if err != nil {
+			return err
+		}
+		if err := lookIn(ctx, tx, r.live); err != nil {
+			return err
+		}
+		if live.equal(left) {
+			err := tx.QueryRow(ctx, resume, r.Name, r.Version).Scan(&r.at)
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, begin, r.Name, r.Version); err != nil {
+			return err
+		}
+		return live.makeIn(ctx, tx, shadow)
+	})
+}
+
+// build applies the log to the shadow tables, up to the head that it has when all else is applied.
+func (r *rebuild) build(ctx context.Context) error {
+	for {
+		end, err := head(ctx, r.conn)
+		if err != nil || r.at >= end {
+			return err
+		}
+		for r.at < end {
+			if err := r.buildPage(ctx, min(r.at+rebuildPage, end)); err != nil {
+				return err
+			}
+			for _, tell := range r.progress {
+				tell(r.at, end)
+			}
+		}
+	}
+}
+
+// buildPage applies what follows in the log up to last, and notes that it has. The commit need not wait for
+// the disk: should the database crash, both are gone.
+func (r *rebuild) buildPage(ctx context.Context, last eventstore.Position) error {
+	const (
+		hurry = `SET LOCAL synchronous_commit = off`
+		note  = `UPDATE rebuilds SET position = $2 WHERE name = $1`
+	)
+	page, err := r.readRange(ctx, r.conn, r.registry, r.at+1, last)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, hurry); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, note, r.Name, last); err != nil {
+			return fmt.Errorf("note position: %w", err)
+		}
+		return r.applyIn(ctx, tx, shadow, page)
+	})
+	if err == nil {
+		r.at = last
+	}
+	return err
+}
+
+// vacuum has Postgres know the shadow tables as well as the old ones: without statistics, the first readers'
+// statements would be planned for empty tables.
+func (r *rebuild) vacuum(ctx context.Context) error {
+	for _, table := range r.Tables {
+		if _, err := r.conn.Exec(ctx, `VACUUM (ANALYZE) `+pgx.Identifier{shadow, table}.Sanitize()); err != nil {
+			return fmt.Errorf("vacuum %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+// head returns the last position of the log.
+func head(ctx context.Context, q eventstore.Querier) (eventstore.Position, error) {
+	const query = `SELECT position FROM log_head`
+	rows, _ := q.Query(ctx, query) // CollectExactlyOneRow reports the error
+	at, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[eventstore.Position])
+	if err != nil {
+		return 0, fmt.Errorf("read head of log: %w", err)
+	}
+	return at, nil
+}
+
+// isLockTimeout reports whether err is that somebody else held a lock for too long.
+func isLockTimeout(err error) bool {
+	const lockNotAvailable = "55P03"
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == lockNotAvailable
 }

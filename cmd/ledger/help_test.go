@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 16, "the program, its nine verbs, the four of keys, and the two of organisations")
+	require.Len(t, verbs, 17, "the program, its ten verbs, the four of keys, and the two of organisations")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
@@ -74,6 +74,8 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"missing flags: --encryption-key=KEY or --encryption-key-file=FILE":     "serve --database-url x",
 		"--encryption-key and --encryption-key-file exclude each other":         "rekey --database-url x --encryption-key x --encryption-key-file x",
 		"read --encryption-key-file: open nowhere: no such file or directory":   "rekey --database-url x --encryption-key-file nowhere",
+		"name the read models to build again, or all of them by --all":          "rebuild --database-url x",
+		"there is no read model nonsense; there are deliveries, companies,":     "rebuild nonsense --database-url x",
 		"--max-connections must be at least 1":                                  "verify --database-url x --max-connections 0",
 		"use the database of --database-url: ":                                  "verify --database-url nonsense",
 		"migrate the database of --database-url: ":                              "migrate --database-url nonsense",

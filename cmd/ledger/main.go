@@ -27,6 +27,7 @@ type verbs struct {
 	Organisations organisationsVerb `cmd:"" help:"Create and list organisations, for which keys act."`
 	Ingest        ingestVerb        `cmd:"" help:"Send qualified companies from a file to a running ledger."`
 	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
+	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
 	Rekey         rekeyVerb         `cmd:"" help:"Seal all secrets with the first encryption key."`
 	Version       versionVerb       `cmd:"" help:"Tell which build this is."`
 }
