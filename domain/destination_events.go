@@ -9,6 +9,14 @@ type DestinationEnabled struct {
 	Replay      ReplayID      `json:"replay,omitempty"` // the job that was started with it; absent: none was
 }
 
+// DestinationRecovered says that a destination took a webhook again, whose breaker was open or which had been
+// disabled, and missed companies by that.
+type DestinationRecovered struct {
+	Delivery     DeliveryID    `json:"delivery"`
+	Destination  DestinationID `json:"destination"`
+	FailingSince time.Time     `json:"failing_since"` // when the first of the attempts in a row was recorded that came to nothing
+}
+
 // SigningSecretRotated gives a destination another signing secret. It names secrets and holds
 // none.
 type SigningSecretRotated struct {
@@ -38,11 +46,15 @@ type DestinationTested struct {
 func (DestinationEnabled) EventType() string { return "destination.enabled" }
 
 // EventType returns the event's name in storage.
+func (DestinationRecovered) EventType() string { return "destination.recovered" }
+
+// EventType returns the event's name in storage.
 func (SigningSecretRotated) EventType() string { return "destination.secret_rotated" }
 
 // EventType returns the event's name in storage.
 func (DestinationTested) EventType() string { return "destination.tested" }
 
 func (DestinationEnabled) event()   {}
+func (DestinationRecovered) event() {}
 func (SigningSecretRotated) event() {}
 func (DestinationTested) event()    {}

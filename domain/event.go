@@ -24,6 +24,7 @@ func Events() []Event {
 		DestinationRemoved{},
 		DestinationDisabled{},
 		DestinationEnabled{},
+		DestinationRecovered{},
 		SigningSecretRotated{},
 		DestinationTested{},
 		CompanyQualified{},

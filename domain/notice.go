@@ -16,13 +16,14 @@ type WebhookEvent string
 
 // What webhooks tell of. All but the first are operational: they tell of webhooks and destinations.
 const (
-	OnCompanyQualified    WebhookEvent = "delivery.company_qualified"
-	OnDispatchFailed      WebhookEvent = "dispatch.failed"
-	OnDestinationDisabled WebhookEvent = "destination.disabled"
+	OnCompanyQualified     WebhookEvent = "delivery.company_qualified"
+	OnDispatchFailed       WebhookEvent = "dispatch.failed"
+	OnDestinationDisabled  WebhookEvent = "destination.disabled"
+	OnDestinationRecovered WebhookEvent = "destination.recovered"
 )
 
 // webhookEvents are those that a destination may subscribe to.
-var webhookEvents = []WebhookEvent{OnCompanyQualified, OnDispatchFailed, OnDestinationDisabled}
+var webhookEvents = []WebhookEvent{OnCompanyQualified, OnDispatchFailed, OnDestinationDisabled, OnDestinationRecovered}
 
 // NoticeIDFor returns the ID of the one dispatch to a destination of the operational event at a position
 // of the log. It is a function of its arguments, like [DispatchIDFor], and sorts by position.
@@ -57,6 +58,13 @@ type disabledDestination struct {
 	FailingSince  *time.Time    `json:"failing_since,omitempty"`
 }
 
+// recoveredDestination is the data of a destination that recovered.
+type recoveredDestination struct {
+	Configuration DeliveryID    `json:"delivery_configuration_id"`
+	Destination   DestinationID `json:"destination_id"`
+	FailingSince  time.Time     `json:"failing_since"`
+}
+
 // PayloadOf returns the body of the webhooks that tell of an event, which was recorded at a time: a
 // function of these alone. It fails for events that no webhook tells of.
 func PayloadOf(event Event, recordedAt time.Time) ([]byte, error) {
@@ -68,6 +76,8 @@ func PayloadOf(event Event, recordedAt time.Time) ([]byte, error) {
 		n.Event, n.Data = OnDispatchFailed, failedDispatch{e.Dispatch, e.HandOver, e.Delivery, e.Destination, e.Attempts, e.Error}
 	case DestinationDisabled:
 		n.Event, n.Data = OnDestinationDisabled, disabledDestination{e.Delivery, e.Destination, e.Reason, e.Exhausted, e.FailingSince}
+	case DestinationRecovered:
+		n.Event, n.Data = OnDestinationRecovered, recoveredDestination{e.Delivery, e.Destination, e.FailingSince}
 	default:
 		return nil, fmt.Errorf("write payload: no webhook tells of %T", event)
 	}

@@ -21,6 +21,8 @@ func TestPayloadOfOperationalEvents(t *testing.T) {
 		domain.DestinationDisabled{Delivery: dcf, Destination: "dst_1", Reason: "5 failed", Exhausted: 5, FailingSince: &since}: `{"event":"destination.disabled",` +
 			`"timestamp":"2026-03-04T09:30:00Z","data":{"delivery_configuration_id":"dcf_1","destination_id":"dst_1","reason":"5 failed",` +
 			`"failed_dispatches":5,"failing_since":"2026-03-03T09:00:00Z"}}`,
+		domain.DestinationRecovered{Delivery: dcf, Destination: "dst_1", FailingSince: since}: `{"event":"destination.recovered",` +
+			`"timestamp":"2026-03-04T09:30:00Z","data":{"delivery_configuration_id":"dcf_1","destination_id":"dst_1","failing_since":"2026-03-03T09:00:00Z"}}`,
 	} {
 		body, err := domain.PayloadOf(event, at)
 		require.NoError(t, err)
@@ -66,9 +68,10 @@ func TestDestinationIsSubscribedToEventsByName(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, dst.Events)
 	}
-	dst, err := add(domain.OnDispatchFailed, domain.OnDestinationDisabled, domain.OnCompanyQualified)
+	dst, err := add(domain.OnDispatchFailed, domain.OnDestinationRecovered, domain.OnDestinationDisabled, domain.OnCompanyQualified)
 	require.NoError(t, err)
-	require.Equal(t, []domain.WebhookEvent{domain.OnCompanyQualified, domain.OnDestinationDisabled, domain.OnDispatchFailed}, dst.Events, "in order")
+	want := []domain.WebhookEvent{domain.OnCompanyQualified, domain.OnDestinationDisabled, domain.OnDestinationRecovered, domain.OnDispatchFailed}
+	require.Equal(t, want, dst.Events, "in order")
 	_, err = add("delivery.created")
 	require.Equal(t, domain.Invalid, domain.KindOf(err))
 	_, err = add(domain.OnDispatchFailed, domain.OnDispatchFailed)

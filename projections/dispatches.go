@@ -30,7 +30,7 @@ func Dispatches() Projection {
 		Tables:  []string{"dispatch_deliveries", "dispatch_targets", "dispatches"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{}, domain.DeliveryDeleted{},
 			domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{}, domain.DestinationDisabled{},
-			domain.DestinationEnabled{}, domain.SigningSecretRotated{},
+			domain.DestinationEnabled{}, domain.DestinationRecovered{}, domain.SigningSecretRotated{},
 			domain.CompanyQualified{},
 			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{},
 			domain.DispatchRetried{}),
@@ -52,7 +52,7 @@ func Dispatches() Projection {
 					felt.of(e.Destination).succeed()
 				case domain.AttemptFailed:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Retrying, attempts: e.Number, due: e.Due})
-					felt.of(e.Destination).fail(entry.RecordedAt)
+					felt.of(e.Destination).fail(entry.RecordedAt, e.Event == "")
 				case domain.DispatchFailed:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
 					felt.of(e.Destination).exhaust()
@@ -68,7 +68,10 @@ func Dispatches() Projection {
 				default:
 					flush()
 					applyToTargets(batch, entry)
-					if e, ok := entry.Event.(domain.DestinationDisabled); ok {
+					switch e := entry.Event.(type) {
+					case domain.DestinationDisabled:
+						owed.notices.add(entry, e.Destination)
+					case domain.DestinationRecovered:
 						owed.notices.add(entry, e.Destination)
 					}
 				}
@@ -90,11 +93,15 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 			UPDATE dispatches SET ordered = $2
 			WHERE destination_id = $1 AND due IS NOT NULL AND (SELECT ordered FROM dispatch_targets WHERE destination_id = $1) <> $2`
 		change  = `UPDATE dispatch_targets SET config = $2, version = $3, disabled = false` + anew + ` WHERE destination_id = $1`
-		disable = `UPDATE dispatch_targets SET disabled = true, given_up = $2 WHERE destination_id = $1`
-		enable  = `UPDATE dispatch_targets SET disabled = false` + anew + ` WHERE destination_id = $1`
-		rotate  = `UPDATE dispatch_targets SET config = ` + withSigning + `, version = $3 WHERE destination_id = $1`
-		remove  = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
-		cancel  = `
+		disable = `
+			UPDATE dispatch_targets
+			SET disabled = true, given_up = $2, mended = false, broken_since = coalesce(broken_since, CASE WHEN missed THEN failing_since END)
+			WHERE destination_id = $1`
+		mend   = `UPDATE dispatch_targets SET broken_since = ` + broken + ` WHERE destination_id = $1`
+		enable = `UPDATE dispatch_targets SET disabled = false` + anew + ` WHERE destination_id = $1`
+		rotate = `UPDATE dispatch_targets SET config = ` + withSigning + `, version = $3 WHERE destination_id = $1`
+		remove = `UPDATE dispatch_targets SET removed = true WHERE destination_id = $1 OR delivery_id = $1`
+		cancel = `
 			WITH gone AS (
 				UPDATE dispatches SET status = 'cancelled', due = NULL, settled_at = $2
 				WHERE due IS NOT NULL
@@ -131,6 +138,8 @@ func applyToTargets(batch *pgx.Batch, entry Entry) {
 		batch.Queue(disable, e.Destination, e.FailingSince)
 	case domain.DestinationEnabled:
 		batch.Queue(enable, e.Destination)
+	case domain.DestinationRecovered:
+		batch.Queue(mend, e.Destination)
 	case domain.SigningSecretRotated:
 		batch.Queue(rotate, e.Destination, signingOf(e), entry.Version)
 	case domain.DestinationRemoved:

@@ -25,12 +25,18 @@ type streak struct {
 	Opened      bool                 `json:"opened"`    // it was
 	FailedAt    *time.Time           `json:"failed_at"` // the last attempt that did
 
+	// Of the attempts in a row, after the first success, by which the breaker first opened with a company missed: when
+	// the first came to nothing.
+	BrokenSince *time.Time `json:"broken_since"`
+
 	// Before the first success, and after the last one.
 	LedFailures    int        `json:"led_failures"`
 	LedExhausted   int        `json:"led_exhausted"`
+	LedMissed      bool       `json:"led_missed"` // a company
 	LedSince       *time.Time `json:"led_since"`
 	EndedFailures  int        `json:"ended_failures"`
 	EndedExhausted int        `json:"ended_exhausted"`
+	EndedMissed    bool       `json:"ended_missed"`
 	EndedSince     *time.Time `json:"ended_since"`
 }
 
@@ -51,15 +57,16 @@ func (h *health) of(id domain.DestinationID) *streak {
 func (s *streak) succeed() {
 	s.Succeeded++
 	s.Proven++
-	s.EndedFailures, s.EndedExhausted, s.EndedSince = 0, 0, nil
+	s.EndedFailures, s.EndedExhausted, s.EndedMissed, s.EndedSince = 0, 0, false, nil
 }
 
-// fail adds an attempt that came to nothing.
-func (s *streak) fail(at time.Time) {
-	failures, since := &s.LedFailures, &s.LedSince
+// fail adds an attempt that came to nothing, and was to tell of a company or not.
+func (s *streak) fail(at time.Time, company bool) {
+	failures, missed, since := &s.LedFailures, &s.LedMissed, &s.LedSince
 	if s.Succeeded > 0 {
-		failures, since = &s.EndedFailures, &s.EndedSince
+		failures, missed, since = &s.EndedFailures, &s.EndedMissed, &s.EndedSince
 	}
+	*missed = *missed || company
 	if *failures++; *failures >= domain.BreakerOpens {
 		s.Opened, s.Proven = true, 0
 	}
@@ -67,6 +74,9 @@ func (s *streak) fail(at time.Time) {
 		*since = &at
 	}
 	s.FailedAt = &at
+	if s.BrokenSince == nil && s.EndedMissed && s.EndedFailures >= domain.BreakerOpens {
+		s.BrokenSince = s.EndedSince
+	}
 }
 
 // exhaust adds a dispatch that failed for good.
@@ -78,8 +88,12 @@ func (s *streak) exhaust() {
 	}
 }
 
-// anew is what makes a destination one of which nothing is known.
-const anew = `, failures = 0, failing_since = NULL, probe_at = NULL, proven = 0, exhausted = 0, given_up = NULL`
+// anew is what makes a destination one of which nothing is known, but for what it is to recover from.
+const anew = `, failures = 0, missed = false, failing_since = NULL, probe_at = NULL, proven = 0, exhausted = 0, given_up = NULL`
+
+// broken is since when a destination fails that is to recover from that: if what it failed by were operational
+// webhooks alone it is not, or recoveries would owe webhooks, which would fail and recover, and so on.
+const broken = `CASE WHEN missed AND (probe_at IS NOT NULL OR disabled) THEN failing_since END`
 
 // flush queues what the run changes, and begins another.
 func (h *health) flush(batch *pgx.Batch) {
@@ -93,9 +107,17 @@ func (h *health) flush(batch *pgx.Batch) {
 				ELSE s.failed_at + least($4, greatest($3, s.failed_at - n.since))
 			END,
 			proven = CASE WHEN s.opened OR t.failures + s.led_failures >= $2 THEN s.proven ELSE t.proven + s.proven END,
-			exhausted = CASE WHEN s.succeeded > 0 THEN s.ended_exhausted ELSE t.exhausted + s.led_exhausted END
-		FROM json_to_recordset($1) AS s(destination_id text, succeeded int, proven int, opened boolean, failed_at timestamptz,
-			led_failures int, led_exhausted int, led_since timestamptz, ended_failures int, ended_exhausted int, ended_since timestamptz)
+			exhausted = CASE WHEN s.succeeded > 0 THEN s.ended_exhausted ELSE t.exhausted + s.led_exhausted END,
+			missed = CASE WHEN s.succeeded > 0 THEN s.ended_missed ELSE t.missed OR s.led_missed END,
+			broken_since = coalesce(
+				t.broken_since,
+				CASE WHEN t.failures + s.led_failures >= $2 AND (t.missed OR s.led_missed) THEN coalesce(t.failing_since, s.led_since) END,
+				s.broken_since
+			),
+			mended = s.proven > 0 OR t.mended AND NOT s.opened AND t.failures + s.led_failures < $2
+		FROM json_to_recordset($1) AS s(destination_id text, succeeded int, proven int, opened boolean, failed_at timestamptz, broken_since timestamptz,
+			led_failures int, led_exhausted int, led_missed boolean, led_since timestamptz,
+			ended_failures int, ended_exhausted int, ended_missed boolean, ended_since timestamptz)
 		JOIN dispatch_targets o USING (destination_id)
 		CROSS JOIN LATERAL (
 			SELECT

@@ -19,28 +19,43 @@ import (
 
 // A breaker is the health of a destination, told in plain Go, an event after the other.
 type breaker struct {
-	failures, exhausted, proven int
-	since, failedAt             time.Time
+	failures, exhausted, proven      int
+	since, failedAt, brokenSince     time.Time
+	missed, mended, opened, disabled bool
 }
 
 // add adds one event.
 func (b *breaker) add(at time.Time, event domain.Event) {
-	switch event.(type) {
+	switch e := event.(type) {
 	case domain.AttemptSucceeded:
-		*b = breaker{proven: b.proven + 1}
+		*b = breaker{proven: b.proven + 1, brokenSince: b.brokenSince, mended: true, disabled: b.disabled}
 	case domain.AttemptFailed:
 		if b.failures++; b.failures == 1 {
 			b.since = at
 		}
-		if b.failures >= domain.BreakerOpens {
-			b.proven = 0
+		if b.opened = b.failures >= domain.BreakerOpens; b.opened {
+			b.proven, b.mended = 0, false
 		}
-		b.failedAt = at
+		b.failedAt, b.missed = at, b.missed || e.Event == ""
+		b.breakDown(b.opened)
 	case domain.DispatchFailed:
 		b.exhausted++
+	case domain.DestinationDisabled:
+		b.disabled, b.mended = true, false
+		b.breakDown(true)
 	case domain.DestinationChanged, domain.DestinationEnabled:
-		*b = breaker{}
+		*b = breaker{brokenSince: b.brokenSince, mended: b.mended}
+	case domain.DestinationRecovered:
+		b.brokenSince = time.Time{}
+		b.breakDown(b.opened || b.disabled)
 	default:
+	}
+}
+
+// breakDown notes since when the destination fails that has missed a company, if it is left alone for that.
+func (b *breaker) breakDown(left bool) {
+	if left && b.missed && b.brokenSince.IsZero() {
+		b.brokenSince = b.since
 	}
 }
 
@@ -72,10 +87,11 @@ func TestHealthIsWhatTheLogSaysHoweverItIsMade(t *testing.T) {
 
 // drawSpell draws outcomes of a destination that are alike, or a new beginning.
 func drawSpell(t *rapid.T, b *bundle, d domain.Delivery, dst domain.DestinationID) {
-	kind := rapid.SampledFrom([]string{"succeed", "fail", "fail", "exhaust", "change", "enable"}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]string{"succeed", "fail", "fail", "exhaust", "change", "disable", "enable", "recover"}).Draw(t, "kind")
+	told := rapid.SampledFrom([]domain.WebhookEvent{"", domain.OnDestinationRecovered}).Draw(t, "told of")
 	for range rapid.IntRange(1, domain.BreakerOpens+3).Draw(t, "length") {
 		attempt := domain.Attempt{
-			Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), dst), Delivery: d.ID, Destination: dst, Number: 1, Status: 500,
+			Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), dst), Delivery: d.ID, Destination: dst, Number: 1, Status: 500, Event: told,
 		}
 		switch kind {
 		case "succeed":
@@ -86,6 +102,12 @@ func drawSpell(t *rapid.T, b *bundle, d domain.Delivery, dst domain.DestinationI
 			execute(t, b, domain.RecordAttempt{Attempt: attempt, Error: "it failed"})
 		case "change":
 			execute(t, b, domain.ChangeDestination{Delivery: d.ID, Organisation: org, Destination: dst, Change: func(dst domain.Destination) domain.Destination { return dst }})
+		case "recover":
+			head, err := b.store.Head(context.Background())
+			require.NoError(t, err)
+			execute(t, b, domain.RecordRecovery{Delivery: d.ID, Destination: dst, FailingSince: time.Unix(int64(head), 0).UTC()})
+		case "disable":
+			execute(t, b, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
 		case "enable":
 			execute(t, b, domain.DisableDestination{Delivery: d.ID, Destination: dst, Reason: "410 Gone"})
 			execute(t, b, domain.EnableDestination{Delivery: d.ID, Organisation: org, Destination: dst})
@@ -118,10 +140,15 @@ func checkHealth(t *rapid.T, b *bundle, id domain.DestinationID, records []event
 		require.NotEqual(t, domain.BreakerClosed, got.Breaker)
 		require.True(t, want.failedAt.Add(want.wait()).Equal(*got.ProbeAt), "%s after the last failure", want.wait())
 	}
-	var proven int
-	const query = `SELECT proven FROM dispatch_targets WHERE destination_id = $1`
-	require.NoError(t, b.pool.QueryRow(context.Background(), query, id).Scan(&proven))
-	require.Equal(t, want.proven, proven, fmt.Sprint("of ", id))
+	var kept breaker
+	var brokenSince *time.Time
+	const query = `SELECT proven, missed, mended, broken_since FROM dispatch_targets WHERE destination_id = $1`
+	require.NoError(t, b.pool.QueryRow(context.Background(), query, id).Scan(&kept.proven, &kept.missed, &kept.mended, &brokenSince))
+	require.Equal(t, breaker{proven: want.proven, missed: want.missed, mended: want.mended}, kept, fmt.Sprint("of ", id))
+	require.Equal(t, !want.brokenSince.IsZero(), brokenSince != nil, fmt.Sprint("of ", id))
+	if brokenSince != nil {
+		require.True(t, want.brokenSince.Equal(*brokenSince), fmt.Sprint("of ", id))
+	}
 }
 
 // about returns the destination that an event is about.
@@ -135,7 +162,11 @@ func about(event domain.Event) domain.DestinationID {
 		return e.Destination
 	case domain.DestinationChanged:
 		return e.Destination.ID
+	case domain.DestinationDisabled:
+		return e.Destination
 	case domain.DestinationEnabled:
+		return e.Destination
+	case domain.DestinationRecovered:
 		return e.Destination
 	default:
 		return ""

@@ -96,6 +96,8 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 	case domain.DestinationEnabled:
 		delivery(e.Delivery)
 		l.each(e.Destination, func(t *target) { t.disabled = false })
+	case domain.DestinationRecovered:
+		l.notify(rec, domain.OnDestinationRecovered, e.Destination)
 	case domain.SigningSecretRotated:
 		delivery(e.Delivery)
 	case domain.DestinationRemoved:

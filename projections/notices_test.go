@@ -17,6 +17,7 @@ var subscriptions = rapid.SampledFrom([][]domain.WebhookEvent{
 	{domain.OnCompanyQualified, domain.OnDispatchFailed, domain.OnDestinationDisabled},
 	{domain.OnDispatchFailed},
 	{domain.OnDestinationDisabled, domain.OnDispatchFailed},
+	{domain.OnDestinationRecovered},
 })
 
 // subscribed reports whether the target is told of such events.

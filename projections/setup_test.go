@@ -296,6 +296,11 @@ func (h *history) configure(t *rapid.T, i int) {
 			Delivery: d.ID, Destination: dst, Revision: d.Revision, Exhausted: 1, FailingSince: time.Unix(0, 0), Tolerance: domain.Tolerance{Dispatches: 1},
 		})
 	case 8:
+		if rapid.Bool().Draw(t, "recovered") {
+			since := time.Unix(rapid.Int64Range(1, 9).Draw(t, "failing since"), 0).UTC()
+			try(t, h.bundle, domain.RecordRecovery{Delivery: d.ID, Destination: dst, FailingSince: since})
+			return
+		}
 		try(t, h.bundle, domain.EnableDestination{Delivery: d.ID, Organisation: d.Organisation, Destination: dst})
 	case 9:
 		overlap := time.Duration(rapid.IntRange(0, 1).Draw(t, "overlap")) * time.Hour

@@ -43,18 +43,31 @@ func TestOperationalWebhooksAreWhatTheContractSays(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
 	c := serve(t, database, encryptionKey(), "--retry-schedule", "1ms", "--disable-after-dispatches", "1", "--disable-after-time", "1ns").at(newKey(t, database))
-	bad, r := newReceiver(t, func(int) int { return http.StatusInternalServerError }), newReceiver(t, func(int) int { return http.StatusOK })
+	bad := newReceiver(t, func(n int) int {
+		return map[bool]int{true: http.StatusInternalServerError, false: http.StatusOK}[n <= 2]
+	})
+	r := newReceiver(t, func(int) int { return http.StatusOK })
 	watching := c.must(t, http.StatusCreated, "POST", "/api/v1/deliveries", `{"name":"Operations"}`)["id"].(string)
 	c.must(t, http.StatusCreated, "POST", "/api/v1/deliveries/"+watching+"/destinations",
-		`{"type":"webhook","url":"`+r.url+`","events":["dispatch.failed","destination.disabled"]}`)
-	c.qualify(t, c.delivery(t, bad.url), "comp_1")
-	for _, got := range r.await(t, 2) {
-		name := "dispatchFailed"
-		if strings.HasPrefix(got.body, `{"event":"destination.disabled"`) {
-			name = "destinationDisabled"
-		}
-		c.holdToContract(t, got, name)
+		`{"type":"webhook","url":"`+r.url+`","events":["dispatch.failed","destination.disabled","destination.recovered"]}`)
+	delivery := c.delivery(t, bad.url)
+	c.qualify(t, delivery, "comp_1")
+	r.await(t, 2)
+	path := "/api/v1/deliveries/" + delivery
+	list := c.must(t, http.StatusOK, "GET", path+"/destinations", "")
+	c.must(t, http.StatusOK, "POST", path+"/destinations/"+list["items"].([]any)[0].(map[string]any)["id"].(string)+"/enable", "")
+	c.qualify(t, delivery, "comp_2")
+	names := map[string]string{
+		"dispatch.failed": "dispatchFailed", "destination.disabled": "destinationDisabled", "destination.recovered": "destinationRecovered",
 	}
+	for _, got := range r.await(t, 3) {
+		var told struct{ Event string }
+		require.NoError(t, json.Unmarshal([]byte(got.body), &told))
+		require.Contains(t, names, told.Event)
+		c.holdToContract(t, got, names[told.Event])
+		delete(names, told.Event)
+	}
+	require.EqualValues(t, 1, c.must(t, http.StatusOK, "GET", path+"/events?type=destination.recovered", "")["total"])
 }
 
 // holdToContract holds a request that a receiver got against what is promised.

@@ -213,6 +213,21 @@ func (e DestinationHealthBreaker) Valid() bool {
 	}
 }
 
+// Defines values for DestinationRecoveredEventEvent.
+const (
+	DestinationRecoveredEventEventDestinationRecovered DestinationRecoveredEventEvent = "destination.recovered"
+)
+
+// Valid indicates whether the value is a known member of the DestinationRecoveredEventEvent enum.
+func (e DestinationRecoveredEventEvent) Valid() bool {
+	switch e {
+	case DestinationRecoveredEventEventDestinationRecovered:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DestinationStatus.
 const (
 	DestinationStatusActive   DestinationStatus = "active"
@@ -541,6 +556,7 @@ func (e WebhookEventEvent) Valid() bool {
 const (
 	WebhookEventNameDeliveryCompanyQualified WebhookEventName = "delivery.company_qualified"
 	WebhookEventNameDestinationDisabled      WebhookEventName = "destination.disabled"
+	WebhookEventNameDestinationRecovered     WebhookEventName = "destination.recovered"
 	WebhookEventNameDispatchFailed           WebhookEventName = "dispatch.failed"
 )
 
@@ -550,6 +566,8 @@ func (e WebhookEventName) Valid() bool {
 	case WebhookEventNameDeliveryCompanyQualified:
 		return true
 	case WebhookEventNameDestinationDisabled:
+		return true
+	case WebhookEventNameDestinationRecovered:
 		return true
 	case WebhookEventNameDispatchFailed:
 		return true
@@ -695,7 +713,7 @@ type CreatedDestination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -927,7 +945,7 @@ type Destination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -984,7 +1002,7 @@ type DestinationChange struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -1093,6 +1111,27 @@ type DestinationPage struct {
 	Offset     int64   `json:"offset"`
 	Total      int64   `json:"total"`
 }
+
+// DestinationRecoveredEvent Example: {"data":{"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","failing_since":"2025-11-29T17:31:07.418233Z"},"event":"destination.recovered","timestamp":"2025-11-30T20:02:00Z"}
+type DestinationRecoveredEvent struct {
+	Data struct {
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DestinationID That recovered.
+		DestinationID string `json:"destination_id"`
+
+		// FailingSince Since when each attempt had come to nothing, when its breaker opened or it was disabled.
+		FailingSince time.Time `json:"failing_since"`
+	} `json:"data"`
+	Event DestinationRecoveredEventEvent `json:"event"`
+
+	// Timestamp When that was seen.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DestinationRecoveredEventEvent defines model for DestinationRecoveredEvent.Event.
+type DestinationRecoveredEventEvent string
 
 // DestinationStatus A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 type DestinationStatus string
@@ -1416,7 +1455,7 @@ type NewDestination struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -1842,7 +1881,7 @@ type Stats struct {
 // StatsBucket defines model for Stats.Bucket.
 type StatsBucket string
 
-// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 //
 // Example: ["delivery.company_qualified","dispatch.failed"]
 type Subscription = []WebhookEventName
@@ -2534,6 +2573,36 @@ type DestinationDisabledParams struct {
 	Tracestate *string `json:"tracestate,omitempty"`
 }
 
+// DestinationRecoveredParams defines parameters for DestinationRecovered.
+type DestinationRecoveredParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
 // DispatchFailedParams defines parameters for DispatchFailed.
 type DispatchFailedParams struct {
 	// Authorization As `auth_type` says.
@@ -2605,6 +2674,9 @@ type CompanyQualifiedJSONRequestBody = WebhookEvent
 
 // DestinationDisabledJSONRequestBody defines body for DestinationDisabled for application/json ContentType.
 type DestinationDisabledJSONRequestBody = DestinationDisabledEvent
+
+// DestinationRecoveredJSONRequestBody defines body for DestinationRecovered for application/json ContentType.
+type DestinationRecoveredJSONRequestBody = DestinationRecoveredEvent
 
 // DispatchFailedJSONRequestBody defines body for DispatchFailed for application/json ContentType.
 type DispatchFailedJSONRequestBody = DispatchFailedEvent
@@ -5498,6 +5570,9 @@ type CallbackReceiverInterface interface {
 	// A destination that was disabled
 	// HandleDestinationDisabledCallback handles the POST callback for destinationDisabled.
 	HandleDestinationDisabledCallback(ctx echo.Context, params DestinationDisabledParams) error
+	// A destination that recovered
+	// HandleDestinationRecoveredCallback handles the POST callback for destinationRecovered.
+	HandleDestinationRecoveredCallback(ctx echo.Context, params DestinationRecoveredParams) error
 	// A webhook that failed for good
 	// HandleDispatchFailedCallback handles the POST callback for dispatchFailed.
 	HandleDispatchFailedCallback(ctx echo.Context, params DispatchFailedParams) error
@@ -5854,6 +5929,185 @@ func DestinationDisabledCallbackHandler(si CallbackReceiverInterface, middleware
 		}
 
 		return si.HandleDestinationDisabledCallback(ctx, params)
+	})
+	for _, mw := range middlewares {
+		h = mw(h)
+	}
+	return h
+}
+
+// DestinationRecoveredCallbackHandler returns the echo.HandlerFunc for the destinationRecovered callback.
+// Mount this at the URL path advertised to callback senders. Errors
+// during parameter binding are returned via echo.NewHTTPError so echo's
+// error-handling chain reports them as 400. Middlewares are applied in
+// the order provided -- the last argument becomes the outermost wrapper.
+func DestinationRecoveredCallbackHandler(si CallbackReceiverInterface, middlewares ...echo.MiddlewareFunc) echo.HandlerFunc {
+	h := echo.HandlerFunc(func(ctx echo.Context) error {
+		var err error
+		_ = err
+
+		// Parameter object where we will unmarshal all parameters from the context.
+		var params DestinationRecoveredParams
+
+		// ------------- Optional header parameter "Authorization" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Authorization")]; found {
+			var Authorization string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authorization, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Authorization", valueList[0], &Authorization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authorization: %s", err))
+			}
+			params.Authorization = &Authorization
+
+		}
+
+		// ------------- Required header parameter "webhook-id" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-id")]; found {
+			var WebhookID string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-id, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-id", valueList[0], &WebhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-id: %s", err))
+			}
+			params.WebhookID = WebhookID
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-id is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-timestamp" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-timestamp")]; found {
+			var WebhookTimestamp int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-timestamp, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-timestamp", valueList[0], &WebhookTimestamp, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-timestamp: %s", err))
+			}
+			params.WebhookTimestamp = WebhookTimestamp
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-timestamp is required, but not found"))
+		}
+
+		// ------------- Required header parameter "webhook-signature" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("webhook-signature")]; found {
+			var WebhookSignature string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for webhook-signature, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-signature", valueList[0], &WebhookSignature, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook-signature: %s", err))
+			}
+			params.WebhookSignature = WebhookSignature
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter webhook-signature is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Attempt" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Attempt")]; found {
+			var LedgerAttempt int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Attempt, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Attempt", valueList[0], &LedgerAttempt, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Attempt: %s", err))
+			}
+			params.LedgerAttempt = LedgerAttempt
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Attempt is required, but not found"))
+		}
+
+		// ------------- Required header parameter "Ledger-Sequence" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("Ledger-Sequence")]; found {
+			var LedgerSequence int
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Sequence, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Sequence", valueList[0], &LedgerSequence, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Sequence: %s", err))
+			}
+			params.LedgerSequence = LedgerSequence
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Ledger-Sequence is required, but not found"))
+		}
+
+		// ------------- Required header parameter "User-Agent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("User-Agent")]; found {
+			var UserAgent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for User-Agent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "User-Agent", valueList[0], &UserAgent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter User-Agent: %s", err))
+			}
+			params.UserAgent = UserAgent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter User-Agent is required, but not found"))
+		}
+
+		// ------------- Required header parameter "traceparent" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("traceparent")]; found {
+			var Traceparent string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for traceparent, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "traceparent", valueList[0], &Traceparent, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter traceparent: %s", err))
+			}
+			params.Traceparent = Traceparent
+
+		} else {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter traceparent is required, but not found"))
+		}
+
+		// ------------- Optional header parameter "tracestate" -------------
+		if valueList, found := ctx.Request().Header[http.CanonicalHeaderKey("tracestate")]; found {
+			var Tracestate string
+			n := len(valueList)
+			if n != 1 {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for tracestate, got %d", n))
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "tracestate", valueList[0], &Tracestate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tracestate: %s", err))
+			}
+			params.Tracestate = &Tracestate
+
+		}
+
+		return si.HandleDestinationRecoveredCallback(ctx, params)
 	})
 	for _, mw := range middlewares {
 		h = mw(h)

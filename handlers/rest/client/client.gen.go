@@ -212,6 +212,21 @@ func (e DestinationHealthBreaker) Valid() bool {
 	}
 }
 
+// Defines values for DestinationRecoveredEventEvent.
+const (
+	DestinationRecoveredEventEventDestinationRecovered DestinationRecoveredEventEvent = "destination.recovered"
+)
+
+// Valid indicates whether the value is a known member of the DestinationRecoveredEventEvent enum.
+func (e DestinationRecoveredEventEvent) Valid() bool {
+	switch e {
+	case DestinationRecoveredEventEventDestinationRecovered:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DestinationStatus.
 const (
 	DestinationStatusActive   DestinationStatus = "active"
@@ -540,6 +555,7 @@ func (e WebhookEventEvent) Valid() bool {
 const (
 	WebhookEventNameDeliveryCompanyQualified WebhookEventName = "delivery.company_qualified"
 	WebhookEventNameDestinationDisabled      WebhookEventName = "destination.disabled"
+	WebhookEventNameDestinationRecovered     WebhookEventName = "destination.recovered"
 	WebhookEventNameDispatchFailed           WebhookEventName = "dispatch.failed"
 )
 
@@ -549,6 +565,8 @@ func (e WebhookEventName) Valid() bool {
 	case WebhookEventNameDeliveryCompanyQualified:
 		return true
 	case WebhookEventNameDestinationDisabled:
+		return true
+	case WebhookEventNameDestinationRecovered:
 		return true
 	case WebhookEventNameDispatchFailed:
 		return true
@@ -694,7 +712,7 @@ type CreatedDestination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -926,7 +944,7 @@ type Destination struct {
 	// DisabledReason Example: 5 dispatches in a row failed for good, over 26 h
 	DisabledReason *string `json:"disabled_reason,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -983,7 +1001,7 @@ type DestinationChange struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -1092,6 +1110,27 @@ type DestinationPage struct {
 	Offset     int64   `json:"offset"`
 	Total      int64   `json:"total"`
 }
+
+// DestinationRecoveredEvent Example: {"data":{"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","failing_since":"2025-11-29T17:31:07.418233Z"},"event":"destination.recovered","timestamp":"2025-11-30T20:02:00Z"}
+type DestinationRecoveredEvent struct {
+	Data struct {
+		// DeliveryConfigurationID Of the delivery.
+		DeliveryConfigurationID string `json:"delivery_configuration_id"`
+
+		// DestinationID That recovered.
+		DestinationID string `json:"destination_id"`
+
+		// FailingSince Since when each attempt had come to nothing, when its breaker opened or it was disabled.
+		FailingSince time.Time `json:"failing_since"`
+	} `json:"data"`
+	Event DestinationRecoveredEventEvent `json:"event"`
+
+	// Timestamp When that was seen.
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// DestinationRecoveredEventEvent defines model for DestinationRecoveredEvent.Event.
+type DestinationRecoveredEventEvent string
 
 // DestinationStatus A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 type DestinationStatus string
@@ -1415,7 +1454,7 @@ type NewDestination struct {
 	// ClientSecret Of auth_type oauth2.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
-	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+	// Events Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 	//
 	// Example: ["delivery.company_qualified","dispatch.failed"]
 	Events *Subscription `json:"events,omitempty"`
@@ -1841,7 +1880,7 @@ type Stats struct {
 // StatsBucket defines model for Stats.Bucket.
 type StatsBucket string
 
-// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time, and `destination.disabled`. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told. Default, and where it is absent: `delivery.company_qualified` alone.
+// Subscription Of a webhook: what it is told of. `delivery.company_qualified`: companies of its delivery. The others are operational, about all deliveries of the organisation, so that one destination, with a delivery of its own, can watch over all: `dispatch.failed`, when a webhook was tried for the last time; `destination.disabled`; and `destination.recovered`, when a destination takes webhooks again that was disabled, or whose breaker was open. It is told of what happens from then on, also of itself. An operational webhook is a dispatch like any other, but for a delivery's schedule: it is sent at once. While its own delivery is paused or the destination disabled it is held. Of one that fails itself nobody is told, nor of a recovery from failures of operational webhooks alone. Default, and where it is absent: `delivery.company_qualified` alone.
 //
 // Example: ["delivery.company_qualified","dispatch.failed"]
 type Subscription = []WebhookEventName
@@ -2533,6 +2572,36 @@ type DestinationDisabledParams struct {
 	Tracestate *string `json:"tracestate,omitempty"`
 }
 
+// DestinationRecoveredParams defines parameters for DestinationRecovered.
+type DestinationRecoveredParams struct {
+	// Authorization As `auth_type` says.
+	Authorization *string `json:"Authorization,omitempty"`
+
+	// WebhookID The same on every attempt.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp Of this attempt, in seconds since 1970.
+	WebhookTimestamp int `json:"webhook-timestamp"`
+
+	// WebhookSignature Standard Webhooks: `v1,` and the HMAC-SHA256, or `v1a,` and the ed25519 signature, of id, timestamp and body with dots between, in base64. While a secret is being replaced there are two, with a space between.
+	WebhookSignature string `json:"webhook-signature"`
+
+	// LedgerAttempt Counts the attempts, from 1.
+	LedgerAttempt int `json:"Ledger-Attempt"`
+
+	// LedgerSequence Counts what this destination is sent, from 1 without a gap.
+	LedgerSequence int `json:"Ledger-Sequence"`
+
+	// UserAgent `OpenProspect-Ledger/` and a version.
+	UserAgent string `json:"User-Agent"`
+
+	// Traceparent W3C trace context: the trace of the request that brought the company, if that told of one or the ledger is traced; else the hand-over is a trace, or the dispatch of an operational event, and an attempt a span. The same trace on every attempt.
+	Traceparent string `json:"traceparent"`
+
+	// Tracestate W3C trace context: as that request told it.
+	Tracestate *string `json:"tracestate,omitempty"`
+}
+
 // DispatchFailedParams defines parameters for DispatchFailed.
 type DispatchFailedParams struct {
 	// Authorization As `auth_type` says.
@@ -2604,6 +2673,9 @@ type CompanyQualifiedJSONRequestBody = WebhookEvent
 
 // DestinationDisabledJSONRequestBody defines body for DestinationDisabled for application/json ContentType.
 type DestinationDisabledJSONRequestBody = DestinationDisabledEvent
+
+// DestinationRecoveredJSONRequestBody defines body for DestinationRecovered for application/json ContentType.
+type DestinationRecoveredJSONRequestBody = DestinationRecoveredEvent
 
 // DispatchFailedJSONRequestBody defines body for DispatchFailed for application/json ContentType.
 type DispatchFailedJSONRequestBody = DispatchFailedEvent
@@ -35627,6 +35699,11 @@ type CallbackInitiatorInterface interface {
 
 	DestinationDisabled(ctx context.Context, targetURL string, params *DestinationDisabledParams, body DestinationDisabledJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DestinationRecoveredWithBody fires the destinationRecovered callback with any body
+	DestinationRecoveredWithBody(ctx context.Context, targetURL string, params *DestinationRecoveredParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	DestinationRecovered(ctx context.Context, targetURL string, params *DestinationRecoveredParams, body DestinationRecoveredJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DispatchFailedWithBody fires the dispatchFailed callback with any body
 	DispatchFailedWithBody(ctx context.Context, targetURL string, params *DispatchFailedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -35671,6 +35748,30 @@ func (p *CallbackInitiator) DestinationDisabledWithBody(ctx context.Context, tar
 
 func (p *CallbackInitiator) DestinationDisabled(ctx context.Context, targetURL string, params *DestinationDisabledParams, body DestinationDisabledJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDestinationDisabledCallbackRequest(targetURL, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
+func (p *CallbackInitiator) DestinationRecoveredWithBody(ctx context.Context, targetURL string, params *DestinationRecoveredParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestinationRecoveredCallbackRequestWithBody(targetURL, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := p.applyCallbackEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return p.Client.Do(req)
+}
+
+func (p *CallbackInitiator) DestinationRecovered(ctx context.Context, targetURL string, params *DestinationRecoveredParams, body DestinationRecoveredJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestinationRecoveredCallbackRequest(targetURL, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -35837,6 +35938,125 @@ func NewDestinationDisabledCallbackRequest(targetURL string, params *Destination
 
 // NewDestinationDisabledCallbackRequestWithBody builds a POST request for the destinationDisabled callback with any body
 func NewDestinationDisabledCallbackRequestWithBody(targetURL string, params *DestinationDisabledParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+	_ = err
+
+	reqURL, err := url.Parse(targetURL)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, reqURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Authorization != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Authorization", *params.Authorization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Authorization", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "webhook-id", params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-id", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "webhook-timestamp", params.WebhookTimestamp, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-timestamp", headerParam2)
+
+		var headerParam3 string
+
+		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "webhook-signature", params.WebhookSignature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("webhook-signature", headerParam3)
+
+		var headerParam4 string
+
+		headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Attempt", params.LedgerAttempt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Attempt", headerParam4)
+
+		var headerParam5 string
+
+		headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Sequence", params.LedgerSequence, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Ledger-Sequence", headerParam5)
+
+		var headerParam6 string
+
+		headerParam6, err = runtime.StyleParamWithOptions("simple", false, "User-Agent", params.UserAgent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("User-Agent", headerParam6)
+
+		var headerParam7 string
+
+		headerParam7, err = runtime.StyleParamWithOptions("simple", false, "traceparent", params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("traceparent", headerParam7)
+
+		if params.Tracestate != nil {
+			var headerParam8 string
+
+			headerParam8, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("tracestate", headerParam8)
+		}
+
+	}
+	return req, nil
+}
+
+// NewDestinationRecoveredCallbackRequest builds a application/json POST request for the destinationRecovered callback
+func NewDestinationRecoveredCallbackRequest(targetURL string, params *DestinationRecoveredParams, body DestinationRecoveredJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDestinationRecoveredCallbackRequestWithBody(targetURL, params, "application/json", bodyReader)
+}
+
+// NewDestinationRecoveredCallbackRequestWithBody builds a POST request for the destinationRecovered callback with any body
+func NewDestinationRecoveredCallbackRequestWithBody(targetURL string, params *DestinationRecoveredParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 	_ = err
 
