@@ -32,18 +32,19 @@ var ErrRebuilding = errors.New("another rebuild of it is at work")
 // table privileges of the old ones, under the same names. They are other tables to Postgres: triggers go
 // with the old ones, and a view of somebody's on these makes the rebuild fail.
 func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("rebuild %s: %w", p.Name, err)
-	}
-	r := rebuild{Projection: p, registry: registry, conn: conn.Hijack(), progress: progress}
-	defer r.conn.Close(context.WithoutCancel(ctx)) // which lets the next one begin
-	for _, step := range []func(context.Context) error{r.exclude, r.prepare, r.build, r.vacuum, r.build, r.takePlace} {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("rebuild %s: %w", p.Name, err)
+	return (&rebuild{Projection: p, registry: registry, progress: progress}).run(ctx, pool)
+}
+
+// Renew rebuilds the projection, as Rebuild does, if its tables are of an older version than p; it does so
+// before p is followed or read. Any number of processes may call it at once: one rebuilds, the others wait for
+// that. Tables of a newer version are left: another build has come, whose followers keep them.
+func Renew(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
+	for {
+		err := (&rebuild{Projection: p, registry: registry, progress: progress, ifOlder: true}).run(ctx, pool)
+		if !errors.Is(err, ErrRebuilding) {
+			return err
 		}
 	}
-	return nil
 }
 
 // A rebuild is one at work. All of it is done on one connection: a process that lost the lock of that
@@ -53,9 +54,49 @@ type rebuild struct {
 	registry *eventstore.Registry
 	conn     *pgx.Conn
 	progress []func(done, total eventstore.Position)
+	ifOlder  bool // only if the live tables are of an older version
 
 	live string              // schema of the tables that are read
 	at   eventstore.Position // last one applied to the shadow tables
+}
+
+// run takes all steps, unless there is no need.
+func (r *rebuild) run(ctx context.Context, pool *pgxpool.Pool) error {
+	if needed, err := r.needed(ctx, pool); err != nil || !needed {
+		return err
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", r.Name, err)
+	}
+	r.conn = conn.Hijack()
+	defer r.conn.Close(context.WithoutCancel(ctx)) // which lets the next one begin
+	if err := r.exclude(ctx); err != nil {
+		return fmt.Errorf("rebuild %s: %w", r.Name, err)
+	}
+	if needed, err := r.needed(ctx, r.conn); err != nil || !needed { // any more
+		return err
+	}
+	for _, step := range []func(context.Context) error{r.prepare, r.build, r.vacuum, r.build, r.takePlace} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("rebuild %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+// needed reports whether the projection is to be rebuilt. One that was never followed is built by its follower.
+func (r *rebuild) needed(ctx context.Context, q eventstore.Querier) (bool, error) {
+	const query = `SELECT EXISTS (SELECT FROM cursors WHERE name = $1 AND version < $2)`
+	if !r.ifOlder {
+		return true, nil
+	}
+	rows, _ := q.Query(ctx, query, r.Name, r.Version) // CollectExactlyOneRow reports the error
+	older, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if err != nil {
+		return false, fmt.Errorf("read version of %s: %w", r.Name, err)
+	}
+	return older, nil
 }
 
 // exclude keeps other rebuilds of the projection away until the connection ends, which it also does when

@@ -311,3 +311,38 @@ func TestApplyFindsNothingButItsOwnTablesInARebuild(t *testing.T) {
 	require.ErrorContains(t, projections.Rebuild(t.Context(), b.pool, b.store.Registry(), careless), `relation "deliveries" does not exist`)
 	require.Equal(t, before, dump(t, b, projections.Deliveries()))
 }
+
+func TestOnlyTablesOfAnOlderVersionAreRenewedAndOnlyOnce(t *testing.T) {
+	t.Parallel()
+	b := newBundle(testdb.New(t))
+	b.delivery(t, "search")
+	const oid = `SELECT 'public.companies'::regclass::oid::text`
+	never := lines(t, b.pool, oid)
+	p := projections.Companies()
+	renew := func(version int) error {
+		next := p
+		next.Version = version
+		return projections.Renew(t.Context(), b.pool, b.store.Registry(), next)
+	}
+	require.NoError(t, renew(2))
+	require.Equal(t, never, lines(t, b.pool, oid), "a new projection is built by its follower")
+
+	b.rebuild(t, p)
+	current := lines(t, b.pool, oid)
+	require.NoError(t, renew(1))
+	require.NoError(t, renew(0))
+	require.Equal(t, current, lines(t, b.pool, oid))
+
+	var rebuilds atomic.Int64
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error {
+			next := p
+			next.Version = 2
+			return projections.Renew(t.Context(), b.pool, b.store.Registry(), next, func(_, _ eventstore.Position) { rebuilds.Add(1) })
+		})
+	}
+	require.NoError(t, group.Wait())
+	require.EqualValues(t, 1, rebuilds.Load(), "the log is one page long")
+	require.Equal(t, []string{"2"}, lines(t, b.pool, `SELECT version::text FROM cursors`))
+}

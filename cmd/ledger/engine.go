@@ -110,8 +110,8 @@ const (
 	attemptGrace = 65 * time.Second // an attempt may take a minute
 )
 
-// run runs the roles until ctx is done, and then stops cleanly: nothing more is attempted,
-// requests under way end, then attempts under way and the followers. Each part goes on through a loss of the database; an error means
+// run renews the read models and runs the roles until ctx is done, and then stops cleanly: nothing more is attempted, requests
+// under way end, then attempts under way and the followers. Each part goes on through a loss of the database; an error means
 // that one could not start, or had to give up.
 func (e *engine) run(ctx context.Context) error {
 	tracer, stopTracing, err := startTracing(ctx, e.log)
@@ -126,6 +126,12 @@ func (e *engine) run(ctx context.Context) error {
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store, eventstore.NewLagCollector(e.store))
 
+	switch err := e.renew(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	router, err := e.router(ctx)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 const (
 	readyTimeout = 2 * time.Second
 	readyLag     = 10_000 // events that a read model may be behind
+	readyOrphan  = 10     // seconds that one of a newer version may be behind: its followers are gone
 )
 
 // ready reports whether the database answers, how far the read models and the tree are, whichever process keeps
@@ -64,6 +65,9 @@ func (e *engine) readyFollower(name string, lag eventstore.Lag) rest.ReadyCheck 
 	for _, f := range e.followers {
 		if fault := f.Fault(); f.Name() == name && fault != nil {
 			check.OK, check.Fault = false, shownFault(fault)
+		}
+		if f.Name() == name && f.Overtaken() && lag.Seconds > readyOrphan {
+			check.OK, check.Fault = false, "its tables are of a newer version, and nobody keeps them: start a newer build, or rebuild them with this one"
 		}
 	}
 	return check

@@ -23,8 +23,9 @@ type Config struct {
 	// Name keys the follower's cursor. It never changes. Required.
 	Name string
 
-	// Version is that of what Apply makes. A cursor of another version is not moved: the
-	// follower stops with an error until its tables are rebuilt. Default 1.
+	// Version is that of what Apply makes. A cursor of another version is not moved. While it is of
+	// an older one, the follower stops with an error until its tables are rebuilt; while it is of a
+	// newer one, it stands by: a newer build has come, and follows. Default 1.
 	Version int
 
 	// Apply enters the events at positions first to last in the follower's tables, with
@@ -51,8 +52,9 @@ type Follower struct {
 	store *eventstore.Store
 	log   *slog.Logger
 
-	mu    sync.Mutex
-	fault error // why the page at hand cannot be applied; nil when all is well
+	mu        sync.Mutex
+	fault     error // why the page at hand cannot be applied; nil when all is well
+	overtaken bool  // the cursor is of a newer version
 }
 
 // Add puts a follower on router. It follows while the router runs.
@@ -95,6 +97,23 @@ func (f *Follower) Fault() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fault
+}
+
+// Overtaken reports whether the follower stands by since its tables are of a newer version.
+func (f *Follower) Overtaken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.overtaken
+}
+
+// overtake notes whether the cursor is of a newer version.
+func (f *Follower) overtake(newer bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if newer && !f.overtaken {
+		f.log.LogAttrs(context.Background(), slog.LevelWarn, "follower stands by: its tables are of a newer version, kept by a newer build")
+	}
+	f.overtaken = newer
 }
 
 // Metadata of a message.

@@ -437,6 +437,29 @@ func TestAnotherVersionOfTheTablesStopsTheFollowerUntilTheyAreRebuilt(t *testing
 	require.Eventually(t, func() bool { return p.Followers[0].Fault() == nil }, patience, time.Millisecond)
 }
 
+func TestAFollowerStandsByWhileTheTablesAreOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 5)
+	old := b.start(t, follower.Config{Name: "reader", Apply: see("reader")})
+	b.requireAll(t, "reader")
+	require.False(t, old.Followers[0].Overtaken())
+	_, err := b.pool.Exec(t.Context(), `UPDATE cursors SET version = 2`)
+	require.NoError(t, err)
+	require.Eventually(t, old.Followers[0].Overtaken, patience, time.Millisecond)
+	b.append(t, 5)
+	require.NoError(t, old.Followers[0].Fault())
+	require.Equal(t, eventstore.Position(5), b.requireSeen(t, "reader"))
+
+	b.start(t, follower.Config{Name: "reader", Version: 2, Apply: see("reader")})
+	b.requireAll(t, "reader")
+	require.True(t, old.Followers[0].Overtaken())
+	_, err = b.pool.Exec(t.Context(), `UPDATE cursors SET version = 1`)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !old.Followers[0].Overtaken() }, patience, time.Millisecond)
+	b.append(t, 5)
+	b.requireAll(t, "reader")
+}
+
 func TestARowThatCannotBeReadIsAFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 5)

@@ -18,17 +18,17 @@ type pages struct {
 }
 
 // SelectQuery asks for the follower's cursor and for the head of the log. It locks the
-// cursor, unless another process holds it: then it is null. The commit need not wait for the
+// cursor, unless another process holds it, or it is of another version: then it is null. The commit need not wait for the
 // disk: should the database crash, cursor and tables go back together.
 func (p pages) SelectQuery(wsql.SelectQueryParams) (wsql.Query, error) {
 	const query = `
 		WITH own AS MATERIALIZED (
-			SELECT position, version FROM cursors WHERE name = $1 FOR UPDATE SKIP LOCKED
+			SELECT position FROM cursors WHERE name = $1 AND version = $2 FOR UPDATE SKIP LOCKED
 		)
-		SELECT (SELECT position FROM own), (SELECT version FROM own), position, set_config('synchronous_commit', 'off', true)
+		SELECT (SELECT position FROM own), (SELECT version FROM cursors WHERE name = $1), position, set_config('synchronous_commit', 'off', true)
 		FROM log_head`
 	p.news.look()
-	return wsql.Query{Query: query, Args: []any{p.cfg.Name}}, nil
+	return wsql.Query{Query: query, Args: []any{p.cfg.Name, p.cfg.Version}}, nil
 }
 
 // UnmarshalMessage makes the message of a page, and returns [sql.ErrNoRows] when there is
@@ -40,13 +40,12 @@ func (p pages) UnmarshalMessage(params wsql.UnmarshalMessageParams) (wsql.Row, e
 		return wsql.Row{}, fmt.Errorf("look for the next page: %w", err)
 	}
 	p.news.standby = own == nil
+	p.overtake(version != nil && *version > int64(p.cfg.Version))
 	switch {
-	case own == nil:
-		return wsql.Row{}, sql.ErrNoRows
-	case *version != int64(p.cfg.Version):
+	case version != nil && *version < int64(p.cfg.Version):
 		return wsql.Row{}, fmt.Errorf("the tables of %s are of version %d, this build's of version %d: rebuild them",
 			p.cfg.Name, *version, p.cfg.Version)
-	case *own >= head:
+	case own == nil, *own >= head:
 		return wsql.Row{}, sql.ErrNoRows
 	}
 	last := min(*own+int64(p.cfg.Page), head)
