@@ -2,7 +2,7 @@
 
 -- Rebuilds of read models. Their tables are built beside the ones that are read, and take their place when they are complete.
 
-CREATE SCHEMA shadow;
+CREATE SCHEMA IF NOT EXISTS shadow;
 
 COMMENT ON SCHEMA shadow IS 'Tables of read models that are being rebuilt, under the names that they will have.';
 
@@ -20,4 +20,4 @@ COMMENT ON COLUMN rebuilds.position IS 'Of the last event applied to them. Moves
 -- +goose Down
 
 DROP TABLE rebuilds;
-DROP SCHEMA shadow CASCADE;
+DROP SCHEMA IF EXISTS shadow CASCADE;
