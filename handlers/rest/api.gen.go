@@ -728,7 +728,7 @@ type CreatedDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
-	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. A replay comes in that order too, some at a time, so that newer ones may come in between. Default, and where it is absent: false.
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
@@ -960,7 +960,7 @@ type Destination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
-	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. A replay comes in that order too, some at a time, so that newer ones may come in between. Default, and where it is absent: false.
 	Ordered            *Ordered `json:"ordered,omitempty"`
 	RateLimitPerSecond *float64 `json:"rate_limit_per_second,omitempty"`
 
@@ -1016,7 +1016,7 @@ type DestinationChange struct {
 	MaxInFlight *int               `json:"max_in_flight,omitempty"`
 	Name        *string            `json:"name,omitempty"`
 
-	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. A replay comes in that order too, some at a time, so that newer ones may come in between. Default, and where it is absent: false.
 	Ordered *Ordered `json:"ordered,omitempty"`
 
 	// Password Of auth_type basic.
@@ -1473,7 +1473,7 @@ type NewDestination struct {
 	MaxInFlight *int    `json:"max_in_flight,omitempty"`
 	Name        *string `json:"name,omitempty"`
 
-	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+	// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. A replay comes in that order too, some at a time, so that newer ones may come in between. Default, and where it is absent: false.
 	Ordered *Ordered `json:"ordered,omitempty"`
 
 	// Password Of auth_type basic.
@@ -1558,7 +1558,7 @@ type NewReplay struct {
 // NewReplayStatus How they have ended.
 type NewReplayStatus string
 
-// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. Default, and where it is absent: false.
+// Ordered Of a webhook. A dispatch is attempted only when all before it, by `Ledger-Sequence`, were delivered, failed for good or were cancelled: one request at a time, and what fails holds the rest, on its `retry_schedule`. It may be switched on and off at any time, and counts for what is owed then. A replay comes in that order too, some at a time, so that newer ones may come in between. Default, and where it is absent: false.
 type Ordered = bool
 
 // Organisation Example: {"created_at":"2025-11-30T11:50:00.104211Z","id":"org_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"Acme"}
