@@ -23,12 +23,13 @@ type Candidate struct {
 // JudgeCandidate hands a company over under a delivery if it qualifies by the delivery's rules, and
 // else records that it does not. A company that was handed over is not judged again. One that was
 // disqualified is: what is sent again unchanged under the same rules adds nothing, anything else
-// another judgement.
+// another judgement. One that the organisation excludes is disqualified, whatever the rules say.
 type JudgeCandidate struct {
 	ID        HandOverID
 	Delivery  Delivery // as it stood; whoever executes the command guards its version
 	CompanyID CompanyID
 	Candidate Candidate
+	Excluded  *Excluded // by which the organisation excludes the company, nil: it does not
 }
 
 // Stream names the stream the command is about.
@@ -43,8 +44,15 @@ func (c JudgeCandidate) Decide(h HandOver, now time.Time) ([]Event, error) {
 	if !c.Delivery.Judges() {
 		return nil, ErrNoRules(string(c.Delivery.ID))
 	}
+	if c.Excluded != nil {
+		return exclude(h, CompanyDisqualified{
+			Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search, CompanyID: c.CompanyID,
+			Company: c.Candidate.Company, Prospects: c.Candidate.Prospects, Attributes: c.Candidate.Attributes,
+			Profile: c.Delivery.Profile.Version, Excluded: c.Excluded,
+		}), nil
+	}
 	sum, version := c.Candidate.fingerprint(), c.Delivery.Profile.Version
-	if h.Disqualified.Fingerprint == sum && h.Disqualified.Profile == version {
+	if h.Disqualified.Fingerprint == sum && h.Disqualified.Profile == version && h.Disqualified.Excluded == nil {
 		return nil, nil
 	}
 	seen, err := rules.NewCandidate(c.Candidate.Company, c.Candidate.Prospects, c.Candidate.Attributes)

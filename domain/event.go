@@ -38,5 +38,8 @@ func Events() []Event {
 		ReplayAdvanced{},
 		ReplayEnded{},
 		ReplayCancelled{},
+		ExclusionsBegun{},
+		ExclusionAdded{},
+		ExclusionRemoved{},
 	}
 }

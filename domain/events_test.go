@@ -85,11 +85,12 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 		}
 		all[stream] = append(all[stream], event)
 	}
-	require.Len(t, all, 4)
+	require.Len(t, all, 5)
 
 	delivery := domain.Delivery{ID: dcf, Organisation: acme, Status: domain.Active}
 	handOver := domain.HandOver{ID: "del_1", Company: "comp_1"}
 	dispatch := domain.Dispatch{Attempts: 1, Status: domain.Retrying}
+	exclusion := domain.Exclusion{Excluded: domain.Excluded{Exclusion: "exc_1"}, Stands: true}
 	replay := domain.Replay{ID: "rpl_1", Delivery: dcf, Status: domain.ReplayRunning}
 	for stream, events := range all {
 		for _, event := range events {
@@ -103,6 +104,10 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 			}
 			if stream != "dispatch" {
 				require.Equal(t, dispatch, dispatch.Evolve(event), event.EventType())
+			}
+			if stream != "exclusion" {
+				require.Equal(t, exclusion, exclusion.Evolve(event), event.EventType())
+				require.Equal(t, domain.Exclusions{}, domain.Exclusions{}.Evolve(event), event.EventType())
 			}
 			if stream != "replay" {
 				require.Equal(t, replay, replay.Evolve(event), event.EventType())

@@ -26,12 +26,13 @@ type HandOver struct {
 	Disqualified Disqualification // the last one, until the company is handed over
 }
 
-// A Disqualification is what is known of a candidate that did not qualify. The zero Disqualification
+// A Disqualification is what is known of a company that did not qualify. The zero Disqualification
 // did not happen.
 type Disqualification struct {
 	Profile     int64 // the version that it was judged by
 	Score       int
 	Fingerprint string
+	Excluded    *Excluded // what excludes the company; nil: it did not qualify by the rules
 }
 
 // HandOverStream names the stream of a company's hand-over under a delivery. A company
@@ -47,7 +48,7 @@ func (h HandOver) Evolve(event Event) HandOver {
 		return HandOver{ID: e.HandOver, Company: e.CompanyID}
 	case CompanyDisqualified:
 		h.Company = e.CompanyID
-		h.Disqualified = Disqualification{Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint}
+		h.Disqualified = Disqualification{Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint, Excluded: e.Excluded}
 	}
 	return h
 }
@@ -61,24 +62,32 @@ type Qualification struct {
 	MatchReasons []string        `json:"match_reasons"`
 }
 
-// QualifyCompany hands a company over under a delivery: once, however often it is sent.
+// QualifyCompany hands a company over under a delivery: once, however often it is sent. One that the
+// organisation excludes is disqualified instead, for as long as it does.
 type QualifyCompany struct {
 	ID            HandOverID
 	Delivery      Delivery // as it stood; whoever executes the command guards its version
 	CompanyID     CompanyID
 	Qualification Qualification
+	Excluded      *Excluded // by which the organisation excludes the company, nil: it does not
 }
 
 // Stream names the stream the command is about.
 func (c QualifyCompany) Stream() string { return HandOverStream(c.Delivery.ID, c.CompanyID) }
 
 // Decide returns what the qualification adds: nothing when the company was handed over
-// under this delivery before. The qualification must have passed [Qualification.Check].
+// under this delivery before, or is excluded and that is known. The qualification must have passed [Qualification.Check].
 func (c QualifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 	if h.ID != "" {
 		return nil, nil
 	}
 	q := c.Qualification
+	if c.Excluded != nil {
+		return exclude(h, CompanyDisqualified{
+			Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search, CompanyID: c.CompanyID,
+			Company: q.Company, Prospects: q.Prospects, Score: *q.Score, MatchReasons: q.MatchReasons, Excluded: c.Excluded,
+		}), nil
+	}
 	qualified := CompanyQualified{
 		HandOver: c.ID, Organisation: c.Delivery.Organisation, Delivery: c.Delivery.ID, Search: c.Delivery.Search,
 		CompanyID: c.CompanyID, Company: q.Company, Prospects: listOf(q.Prospects), Score: *q.Score, MatchReasons: q.MatchReasons,

@@ -26,8 +26,9 @@ type CompanyQualified struct {
 	Verdicts []rules.Verdict `json:"verdicts,omitempty"` // on each rule
 }
 
-// CompanyDisqualified records that a candidate does not qualify under a delivery's rules. It is in
-// the stream of the company's hand-over, which it may still come to.
+// CompanyDisqualified records that a candidate does not qualify under a delivery's rules, or that a
+// company, qualified or not, is excluded by the organisation. It is in the stream of the company's
+// hand-over, which it may still come to.
 type CompanyDisqualified struct {
 	Organisation OrganisationID  `json:"organisation"`
 	Delivery     DeliveryID      `json:"delivery"`
@@ -40,6 +41,9 @@ type CompanyDisqualified struct {
 	Score        int             `json:"qualification_score"`
 	Profile      int64           `json:"profile_version"`
 	Verdicts     []rules.Verdict `json:"verdicts"` // on each rule
+
+	Excluded     *Excluded `json:"excluded,omitempty"`      // what excludes it: then it was not judged by rules
+	MatchReasons []string  `json:"match_reasons,omitempty"` // of an excluded company that came qualified
 }
 
 // EventType returns the event's name in storage.

@@ -21,6 +21,7 @@ type (
 	DispatchID     string // dsp_…
 	SecretID       string // sec_…
 	ReplayID       string // rpl_…, a job that has dispatches attempted again
+	ExclusionID    string // exc_…, of a value that an organisation excludes
 	TestID         string // tst_…, a webhook sent for the sake of a test
 	SearchID       string // the engine's prospect search; a UUID when we make it
 	CompanyID      string // the engine's

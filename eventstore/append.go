@@ -28,6 +28,7 @@ type Append struct {
 type Guard struct {
 	Stream  string
 	Version Version
+	And     *Guard // of a further stream; nil: there is none
 }
 
 // A Commit says where appended events went.

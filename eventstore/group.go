@@ -176,8 +176,8 @@ func newDecision(group []*batch, doubtful bool) *decision {
 			if doubtful || m.Expected != 0 {
 				name(m.Stream)
 			}
-			if m.Guard != (Guard{}) {
-				name(m.Guard.Stream)
+			for g := &m.Guard; g != nil && g.Stream != ""; g = g.And {
+				name(g.Stream)
 			}
 		}
 	}
@@ -254,8 +254,10 @@ func (d *decision) conflict(m *member) (string, Version, bool) {
 	if d.versions[m.Stream] != m.Expected {
 		return m.Stream, m.Expected, true
 	}
-	if m.Guard != (Guard{}) && d.versions[m.Guard.Stream] != m.Guard.Version {
-		return m.Guard.Stream, m.Guard.Version, true
+	for g := &m.Guard; g != nil && g.Stream != ""; g = g.And {
+		if d.versions[g.Stream] != g.Version {
+			return g.Stream, g.Version, true
+		}
 	}
 	return "", 0, false
 }

@@ -16,19 +16,20 @@ import (
 )
 
 // Deliveries keeps what customers configured: a row for each delivery that was not deleted,
-// and for each destination of one; and what lists of them tell in total.
+// and for each destination of one; what their organisations exclude; and what lists of them tell in total.
 func Deliveries() Projection {
 	return Projection{
 		Name:    "deliveries",
 		Version: 1,
-		Tables:  []string{"deliveries", "destinations", "delivery_totals", "searches"},
+		Tables:  []string{"deliveries", "destinations", "delivery_totals", "searches", "exclusions", "exclusion_totals"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.RulesSet{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
 			domain.DeliveryDeleted{}, domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{},
-			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}),
+			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}, domain.ExclusionAdded{}, domain.ExclusionRemoved{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			for _, entry := range page { // rare: no need to go by sets
 				applyToDeliveries(batch, entry)
 			}
+			applyToExclusions(batch, page)
 		},
 	}
 }

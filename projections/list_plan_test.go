@@ -58,6 +58,9 @@ func crowd(t *testing.T, b *bundle) (many, busy domain.DeliveryID) {
 		`INSERT INTO replays (id, delivery_id, status, filter, count, version, started_at)
 		SELECT 'rpl_' || lpad(n::text, 6, '0'), 'dcf_' || CASE n % 2 WHEN 0 THEN 'busy' ELSE n::text END, 'done', '{}', 1, 1, now()
 		FROM generate_series(0, $1::int) AS n`,
+		`INSERT INTO exclusions (organisation_id, id, kind, value, reason, position, version, created_at)
+		SELECT CASE n % 3 WHEN 0 THEN 'org_a' ELSE 'org_b' END, 'exc_' || md5(n::text), CASE n % 50 WHEN 0 THEN 'company' ELSE 'domain' END, n, '', n, 1, now()
+		FROM generate_series(0, 2 * $1::int) AS n`,
 	} {
 		_, err := b.pool.Exec(t.Context(), fill, deliveries)
 		require.NoError(t, err, fill)
@@ -146,6 +149,9 @@ func TestAPageOfALargeListTouchesFewPagesOfTheDatabaseUnderAnyPlan(t *testing.T)
 		of("destinations", 60, func() { _, err := views.Destinations(t.Context(), many, list("")); must(err) }),
 		of("destinations, deep", 60, func() { _, err := views.Destinations(t.Context(), many, list("dst_050000")); must(err) }),
 		of("deliveries of a search", 60, func() { _, err := views.DeliveriesOf(t.Context(), org, "search_500"); must(err) }),
+		of("exclusions", 60, func() { _, err := views.Exclusions(t.Context(), org, "", list("")); must(err) }),
+		of("exclusions, deep", 60, func() { _, err := views.Exclusions(t.Context(), org, "", list("50000")); must(err) }),
+		of("excluded companies, deep", 60, func() { _, err := views.Exclusions(t.Context(), org, domain.ByCompany, list("50000")); must(err) }),
 		of("statistics", 60, func() {
 			from := time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC)
 			_, _, err := views.Stats(t.Context(), projections.StatsRange{Delivery: busy, From: from, To: from.AddDate(0, 0, 7), Bucket: time.Hour})

@@ -182,7 +182,7 @@ func (b *bundle) reset(t require.TestingT) {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
 			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
-				replays, stats, stats_targets, delivery_totals, searches;
+				replays, stats, stats_targets, delivery_totals, searches, exclusions, exclusion_totals;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})
@@ -206,7 +206,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.exclude, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -356,6 +356,19 @@ func (h *history) judge(t *rapid.T, i int) {
 			h.targets[dispatch] = id
 		}
 	}
+}
+
+// exclude excludes a value, or no longer.
+func (h *history) exclude(t *rapid.T, i int) {
+	owner := h.deliveries[i].Organisation
+	kind := rapid.SampledFrom([]domain.ExclusionKind{domain.ByDomain, domain.ByCompany}).Draw(t, "kind")
+	excluded, err := domain.NewExcluded(owner, kind, rapid.SampledFrom([]string{"a.example", "b.example"}).Draw(t, "value"), "")
+	require.NoError(t, err)
+	if rapid.Bool().Draw(t, "removed") {
+		try(t, h.bundle, domain.RemoveExclusion{Organisation: owner, ID: excluded.Exclusion})
+		return
+	}
+	execute(t, h.bundle, domain.AddExclusion{Organisation: owner, Excluded: excluded})
 }
 
 // attempt records what came of attempts, also of those that nobody owes any more.

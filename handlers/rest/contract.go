@@ -20,7 +20,7 @@ type contract struct {
 	json       []byte // as it is served
 	operations map[route]*operation
 
-	qualification, candidate *openapi3.Schema // of an item of those that are judged singly
+	qualification, candidate, exclusion *openapi3.Schema // of an item of those that are judged singly
 }
 
 // A route is a method and a path as echo writes it.
@@ -54,7 +54,7 @@ func loadContract(ctx context.Context) (*contract, error) {
 	if c.json, err = doc.MarshalJSON(); err != nil {
 		return nil, fmt.Errorf("encode openapi.yaml: %w", err)
 	}
-	for name, schema := range map[string]**openapi3.Schema{"Qualification": &c.qualification, "Candidate": &c.candidate} {
+	for name, schema := range map[string]**openapi3.Schema{"Qualification": &c.qualification, "Candidate": &c.candidate, "NewExclusion": &c.exclusion} {
 		ref := doc.Components.Schemas[name]
 		if ref == nil {
 			return nil, fmt.Errorf("read openapi.yaml: it has no %s", name)

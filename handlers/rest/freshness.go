@@ -34,6 +34,8 @@ var readModels = map[string][]projections.Projection{
 	"readStats":             {projections.Deliveries(), projections.Dispatches(), projections.Stats()},
 	"listReplays":           {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
 	"readReplay":            {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
+	"listExclusions":        {projections.Deliveries()},
+	"readExclusion":         {projections.Deliveries()},
 	"listOrganisations":     {},
 	"readOrganisation":      {},
 	"listKeys":              {},

@@ -21,6 +21,7 @@ type item struct {
 	company       domain.CompanyID
 	qualification domain.Qualification
 	candidate     domain.Candidate // instead, where these are sent
+	excluded      *domain.Excluded // by which the organisation excludes the company; nil: it does not
 	fault         error            // why it is rejected; nil: it is not
 }
 

@@ -51,12 +51,13 @@ func (h *handOver) run(ctx context.Context, stream io.Reader, document []byte) (
 type handOver struct {
 	*Server
 	organisation domain.OrganisationID
-	id           string           // of a delivery or of a prospect search
-	targets      []*target        // the deliveries that it names
-	several      bool             // when there were more than one
-	candidates   bool             // what is sent is to be judged first
-	schema       *openapi3.Schema // of an item
-	ruleless     bool             // when one of them has no rules to judge candidates by; it is no target then
+	id           string            // of a delivery or of a prospect search
+	targets      []*target         // the deliveries that it names
+	several      bool              // when there were more than one
+	candidates   bool              // what is sent is to be judged first
+	schema       *openapi3.Schema  // of an item
+	unexcluded   *eventstore.Guard // that the organisation has not begun to exclude; nil: it has
+	ruleless     bool              // when one of them has no rules to judge candidates by; it is no target then
 	results      results
 }
 
@@ -221,7 +222,8 @@ type job struct {
 	outcome eventstore.Outcome[domain.HandOver]
 }
 
-// maxTries bounds how often a chunk is planned. Each time a delivery had changed meanwhile.
+// maxTries bounds how often a chunk is planned. Each time a delivery had changed meanwhile, or once the
+// organisation had begun to exclude.
 const maxTries = 10
 
 // commit hands items over under every target, and enters the results.
@@ -238,7 +240,10 @@ func (h *handOver) commit(ctx context.Context, items []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Patience)
 	defer cancel()
 	for try, todo := 1, jobs; len(todo) > 0; try++ {
-		var err error
+		err := h.exclude(ctx, items)
+		if err != nil {
+			return err
+		}
 		if todo, err = h.try(ctx, todo); err != nil {
 			return err
 		}
@@ -256,14 +261,14 @@ func (h *handOver) commit(ctx context.Context, items []*item) error {
 	return h.enter(ctx, items, jobs)
 }
 
-// try executes jobs and returns those whose delivery had changed meanwhile. It fails when the
-// database is away.
+// try executes jobs and returns those whose delivery had changed meanwhile, or that must be looked up
+// among what is excluded. It fails when the database is away.
 func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err error) {
 	plans := make([]eventstore.Plan[domain.HandOver, domain.Event], len(jobs))
 	for i, j := range jobs {
 		t := j.target
 		plans[i].Command = h.command(t.State, j.item)
-		plans[i].Guard = eventstore.Guard{Stream: t.stream, Version: t.Version}
+		plans[i].Guard = eventstore.Guard{Stream: t.stream, Version: t.Version, And: h.unexcluded}
 		if seed := seed(ctx); seed != nil { // the same however often a changed delivery makes it be planned
 			plans[i].ID = eventstore.NewAppendID(seed.Secret, t.stream, uint64(j.item.index))
 		}
@@ -271,8 +276,9 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 	for i, o := range eventstore.ExecuteEach(ctx, h.cfg.Store, plans) {
 		j := jobs[i]
 		j.outcome = o
-		if c, ok := errors.AsType[*eventstore.ConflictError](o.Err); ok && c.Stream == plans[i].Guard.Stream {
+		if c, ok := errors.AsType[*eventstore.ConflictError](o.Err); ok && c.Stream != plans[i].Command.Stream() {
 			again = append(again, j)
+			h.noticeExclusions(c.Stream)
 		} else if o.Err != nil && eventstore.IsUnavailable(o.Err) {
 			return nil, o.Err
 		}
@@ -283,9 +289,9 @@ func (h *handOver) try(ctx context.Context, jobs []*job) (again []*job, err erro
 // command returns what is asked for by an item under a delivery.
 func (h *handOver) command(d domain.Delivery, it *item) eventstore.Command[domain.HandOver, domain.Event] {
 	if h.candidates {
-		return domain.JudgeCandidate{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Candidate: it.candidate}
+		return domain.JudgeCandidate{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Candidate: it.candidate, Excluded: it.excluded}
 	}
-	return domain.QualifyCompany{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Qualification: it.qualification}
+	return domain.QualifyCompany{ID: domain.NewHandOverID(), Delivery: d, CompanyID: it.company, Qualification: it.qualification, Excluded: it.excluded}
 }
 
 // reload reads the targets again. Those that were deleted meanwhile are none any more; what
@@ -343,6 +349,8 @@ func (j *job) result() QualificationResult {
 	switch {
 	case j.outcome.Err != nil:
 		r.Outcome, r.Error = Rejected, itemError(newRefusal(j.outcome.Err))
+	case j.outcome.State.ID == "" && j.outcome.State.Disqualified.Excluded != nil:
+		r.Outcome, r.Exclusion = Disqualified, showExcluded(*j.outcome.State.Disqualified.Excluded)
 	case j.outcome.State.ID == "":
 		r.Outcome, r.QualificationScore = Disqualified, &j.outcome.State.Disqualified.Score
 	case j.outcome.Commit.Position != 0:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -104,6 +105,8 @@ type Server struct {
 	cfg        Config
 	contract   *contract
 	deliveries *eventstore.Cache[domain.Delivery, domain.Event]
+	exclusions *eventstore.Lookup[domain.Exclusion, domain.Event]
+	excluding  sync.Map // the organisations that are known to have begun to exclude
 	echo       *echo.Echo
 	metrics    metrics
 	now        func() time.Time
@@ -139,6 +142,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, contract: contract, metrics: newMetrics(), now: time.Now,
 		deliveries: eventstore.NewCache[domain.Delivery, domain.Event](cfg.Store, cachedDeliveries),
+		exclusions: eventstore.NewLookup[domain.Exclusion, domain.Event](cfg.Store),
 	}
 	if err := s.metrics.register(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("make server: %w", err)

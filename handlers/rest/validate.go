@@ -30,7 +30,7 @@ const (
 
 // judgedSingly reports whether an operation's body is judged item by item, by its handler.
 func judgedSingly(operation string) bool {
-	return operation == "qualifyCompanies" || operation == "judgeCandidates"
+	return operation == "qualifyCompanies" || operation == "judgeCandidates" || operation == "addExclusions"
 }
 
 // validate holds a request against the contract: all that is wrong with it is told at once.
@@ -248,6 +248,8 @@ func (b bodies) Deserialize(c echo.Context, i any) error {
 	case *QualifyCompaniesJSONRequestBody:
 		body.union, err = readBody(c.Request())
 	case *JudgeCandidatesJSONRequestBody:
+		body.union, err = readBody(c.Request())
+	case *AddExclusionsJSONRequestBody:
 		body.union, err = readBody(c.Request())
 	default:
 		err = b.DefaultJSONSerializer.Deserialize(c, i)
