@@ -154,7 +154,10 @@ func (r *rebuild) prepare(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, begin, r.Name, r.Version); err != nil {
 			return err
 		}
-		return live.makeIn(ctx, tx, shadow)
+		if err := live.makeIn(ctx, tx, shadow); err != nil {
+			return err
+		}
+		return executeAll(ctx, tx, live.rights, "give rights on tables")
 	})
 }
 

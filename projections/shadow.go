@@ -17,6 +17,7 @@ type shape struct {
 	tables     []string
 	columns    []string // of each of the tables that are there
 	statements []string // that give tables with such columns the rest
+	rights     []string // statements that give them their owner, and others their privileges
 }
 
 // shapeOf reads the shape of tables from the catalogue. It sets the search path to their schema.
@@ -56,15 +57,19 @@ func shapeOf(ctx context.Context, tx pgx.Tx, schema string, tables []string) (sh
 				SELECT 4, format('COMMENT ON TABLE %I IS %L', relname, obj_description(oid, 'pg_class'))
 				FROM t
 				WHERE obj_description(oid, 'pg_class') IS NOT NULL
-				UNION ALL
-				SELECT 5, format('GRANT %s ON %I TO %s', p.privilege_type, relname,
+			) AS s
+			ORDER BY turn, statement`
+		rights = named + `
+			SELECT statement
+			FROM (
+				SELECT 1 AS turn, format('GRANT %s ON %I TO %s', p.privilege_type, relname,
 						CASE p.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(p.grantee)) END)
-					|| CASE WHEN p.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+					|| CASE WHEN p.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS statement
 				FROM t
 				CROSS JOIN LATERAL aclexplode(relacl) AS p
 				WHERE p.grantee <> relowner
 				UNION ALL
-				SELECT 6, format('ALTER TABLE %I OWNER TO %I', relname, pg_get_userbyid(relowner))
+				SELECT 2, format('ALTER TABLE %I OWNER TO %I', relname, pg_get_userbyid(relowner))
 				FROM t
 				WHERE pg_get_userbyid(relowner) <> current_user
 			) AS s
@@ -74,23 +79,23 @@ func shapeOf(ctx context.Context, tx pgx.Tx, schema string, tables []string) (sh
 	if err := lookIn(ctx, tx, schema); err != nil { // names are then told without it
 		return s, err
 	}
-	var err error
-	if s.columns, err = texts(ctx, tx, columns, schema, tables); err == nil {
-		s.statements, err = texts(ctx, tx, rest, schema, tables)
-	}
-	if err != nil {
-		return s, fmt.Errorf("read shape of tables: %w", err)
+	for query, lines := range map[string]*[]string{columns: &s.columns, rest: &s.statements, rights: &s.rights} {
+		var err error
+		if *lines, err = texts(ctx, tx, query, schema, tables); err != nil {
+			return s, fmt.Errorf("read shape of tables: %w", err)
+		}
 	}
 	return s, nil
 }
 
 // equal reports whether tables are alike, all of them.
 func (s shape) equal(o shape) bool {
-	return slices.Equal(s.tables, o.tables) && slices.Equal(s.columns, o.columns) && slices.Equal(s.statements, o.statements)
+	return slices.Equal(s.tables, o.tables) && slices.Equal(s.columns, o.columns) && slices.Equal(s.statements, o.statements) &&
+		slices.Equal(s.rights, o.rights)
 }
 
 // makeIn makes empty tables of the shape in a schema, in the place of what is there under their names, and sets
-// the search path to it. Tables that are not there give an error.
+// the search path to it. They are the caller's, and nobody else has rights on them. Tables that are not there give an error.
 func (s shape) makeIn(ctx context.Context, tx pgx.Tx, schema string) error {
 	var statements []string
 	for _, table := range s.tables {
@@ -100,9 +105,14 @@ func (s shape) makeIn(ctx context.Context, tx pgx.Tx, schema string) error {
 	if err := lookIn(ctx, tx, schema); err != nil {
 		return err
 	}
-	for _, statement := range append(statements, s.statements...) {
+	return executeAll(ctx, tx, append(statements, s.statements...), "make tables")
+}
+
+// executeAll executes statements one after the other, of which purpose says what they are for.
+func executeAll(ctx context.Context, tx pgx.Tx, statements []string, purpose string) error {
+	for _, statement := range statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("make tables: %w", err)
+			return fmt.Errorf("%s: %w", purpose, err)
 		}
 	}
 	return nil

@@ -79,10 +79,8 @@ func (r *rebuild) exchange(ctx context.Context, tx pgx.Tx) error {
 		old[i], built[i] = pgx.Identifier{r.live, table}.Sanitize(), pgx.Identifier{shadow, table}.Sanitize()
 	}
 	all := strings.Join(old, ", ")
-	for _, statement := range []string{readersWait, `LOCK TABLE ` + all + ` IN ACCESS EXCLUSIVE MODE`} {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("hold tables: %w", err)
-		}
+	if err := executeAll(ctx, tx, []string{readersWait, `LOCK TABLE ` + all + ` IN ACCESS EXCLUSIVE MODE`}, "hold tables"); err != nil {
+		return err
 	}
 	made, err := shapeOf(ctx, tx, shadow, r.Tables)
 	if err != nil {
@@ -99,12 +97,7 @@ func (r *rebuild) exchange(ctx context.Context, tx pgx.Tx) error {
 	for _, table := range built {
 		statements = append(statements, `ALTER TABLE `+table+` SET SCHEMA `+pgx.Identifier{r.live}.Sanitize())
 	}
-	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("swap tables: %w", err)
-		}
-	}
-	return nil
+	return executeAll(ctx, tx, statements, "swap tables")
 }
 
 // conclude moves the cursor to where the new tables are, tells who waits for it, and ends the rebuild.

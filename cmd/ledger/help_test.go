@@ -76,6 +76,7 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"read --encryption-key-file: open nowhere: no such file or directory":   "rekey --database-url x --encryption-key-file nowhere",
 		"name the read models to build again, or all of them by --all":          "rebuild --database-url x",
 		"there is no read model nonsense; there are deliveries, companies,":     "rebuild nonsense --database-url x",
+		"names of read models go with --projections":                            "verify companies --database-url x",
 		"--max-connections must be at least 1":                                  "verify --database-url x --max-connections 0",
 		"use the database of --database-url: ":                                  "verify --database-url nonsense",
 		"migrate the database of --database-url: ":                              "migrate --database-url nonsense",

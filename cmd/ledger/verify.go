@@ -2,24 +2,43 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/projections"
 )
 
 // verifyVerb is ledger verify.
 type verifyVerb struct {
 	databaseFlags
+	Projections bool     `help:"Also check that the read models are what the log makes them."`
+	Names       []string `arg:"" optional:"" name:"name" help:"With --projections: read models to check. Default: all."`
 }
 
 // Help says what is checked.
 func (v *verifyVerb) Help() string {
 	return `Reads the whole log and checks that positions and the versions of each stream have no gap, that times rise, that every record
 matches its hash, which covers the hash before it, and that nothing is missing at the end. Names the first bad position, and exits with 1
-if there is one. It only reads, and may be run while the ledger is at work.`
+if there is one. It only reads, and may be run while the ledger is at work.
+
+With --projections it then builds each read model anew in temporary tables and compares them with those in use, as of one instant. Of a
+read model that differs it names the first row that does, with column and both values, and exits with 1. ledger rebuild puts it right.`
 }
 
-// Run verifies the log.
+// Validate is called by kong. It refuses names of nothing.
+func (v *verifyVerb) Validate() error {
+	if len(v.Names) > 0 && !v.Projections {
+		return errors.New("names of read models go with --projections")
+	}
+	_, err := projectionsNamed(v.Names)
+	return err
+}
+
+// Run verifies the log, and then the read models.
 func (v *verifyVerb) Run(ctx context.Context, w world) error {
 	pool, err := v.open(ctx)
 	if err != nil {
@@ -32,6 +51,30 @@ func (v *verifyVerb) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w.out, "The log is sound: %d events, none missing, none changed.\n", n)
-	return err
+	fmt.Fprintf(w.out, "The log is sound: %d events, none missing, none changed.\n", n)
+	if !v.Projections {
+		return nil
+	}
+	return v.compare(ctx, pool, w)
+}
+
+// compare compares the read models with the log: all of them, also after one that differs.
+func (v *verifyVerb) compare(ctx context.Context, pool *pgxpool.Pool, w world) error {
+	list, err := projectionsNamed(v.Names)
+	if err != nil {
+		return err
+	}
+	registry := eventstore.NewRegistry(domain.Events()...)
+	var faults []error
+	for _, p := range list {
+		bar := newTalkingBar(w.err, p.Name, "events")
+		rows, err := projections.Compare(ctx, pool, registry, p, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
+		bar.finish()
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		fmt.Fprintf(w.out, "Read model %s is what the log makes it: %s.\n", p.Name, counted(rows, "row"))
+	}
+	return errors.Join(faults...)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
+	"github.com/openprospect/delivery-ledger/projections"
 )
 
 func TestVerifyTellsASoundLogFromOneThatWasTamperedWith(t *testing.T) {
@@ -43,4 +44,39 @@ func TestVerifyTellsASoundLogFromOneThatWasTamperedWith(t *testing.T) {
 	require.Equal(t, 1, exitCode(t, err))
 	require.Empty(t, out)
 	require.Contains(t, errs, fmt.Sprintf("ledger: the log is corrupt at position %d: the record does not match its hash", at))
+}
+
+func TestVerifyTellsReadModelsThatAreWhatTheLogMakesThemFromOneThatIsNot(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	pool := openPool(t, database)
+	c := serve(t, database, encryptionKey()).at(newKey(t, database))
+	r := newReceiver(t, ok)
+	delivery := c.delivery(t, r.url)
+	c.qualify(t, delivery, "comp_1")
+	c.awaitCount(t, delivery, "delivered", 1)
+	c.awaitCaughtUp(t)
+
+	out, errs, err := verb(t, "", "verify", "--projections", "--database-url", database)
+	require.NoError(t, err)
+	require.Contains(t, out, "The log is sound: ")
+	for _, p := range projections.All() {
+		require.Regexp(t, "Read model "+p.Name+" is what the log makes it: [0-9]+ rows?\\.\n", out)
+		require.Contains(t, errs, p.Name+": ")
+	}
+
+	execute(t, pool, `UPDATE companies SET score = 99`)
+	execute(t, pool, `DELETE FROM stats WHERE destination_id = ''`)
+	out, errs, err = ledger(t, "verify", "--projections", "companies", "stats", "history", "--database-url", database)
+	require.Equal(t, 1, exitCode(t, err))
+	require.Contains(t, out, "The log is sound: ")
+	require.Contains(t, out, "Read model history is what the log makes it: ")
+	require.Regexp(t, `ledger: read model companies is not what the log makes it at position \d+: `+
+		`table companies, row delivery_id=`+delivery+` delivery_number=1: its score is "99", and must be "85"\n`, errs)
+	require.Regexp(t, `\nread model stats is not what .*: table stats, row delivery_id=`+delivery+` destination_id= hour=.*: it is missing\n`, errs)
+
+	_, errs, err = ledger(t, "rebuild", "companies", "stats", "--database-url", database)
+	require.NoError(t, err, errs)
+	_, errs, err = ledger(t, "verify", "--projections", "--database-url", database)
+	require.NoError(t, err, errs)
 }
