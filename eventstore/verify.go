@@ -78,18 +78,22 @@ func (v *verifier) check(rec *Record) error {
 		return bad("the record is missing")
 	case !rec.RecordedAt.After(v.time):
 		return bad("it was recorded no later than the record before it")
-	case !bytes.Equal(rec.Hash, v.hashOf(rec)):
+	case !bytes.Equal(rec.Hash, Hash(v.hash, rec)):
 		return bad("the record does not match its hash: it, or one before it, was changed")
 	}
 	v.at, v.time, v.hash = rec.Position, rec.RecordedAt, rec.Hash
 	return nil
 }
 
-// hashOf computes what the hash of rec must be, from the text in the comment of [chainer.chain].
-func (v *verifier) hashOf(rec *Record) []byte {
+// Hash returns what the hash of rec must be when the one before it has the hash prev, 32 zero bytes
+// before the first: SHA-256 over ten fields, each preceded by its length in 8 bytes, big-endian. They
+// are prev; position, version and the time of recording in microseconds since 1970, numbers of 8
+// bytes, big-endian; the 16 bytes of the ID; the schema version, such a number; and stream, type, data
+// and metadata as they are, in UTF-8.
+func Hash(prev []byte, rec *Record) []byte {
 	be := func(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 	fields := [][]byte{
-		v.hash, be(int64(rec.Position)), be(int64(rec.Version)), be(rec.RecordedAt.UnixMicro()), rec.ID[:],
+		prev, be(int64(rec.Position)), be(int64(rec.Version)), be(rec.RecordedAt.UnixMicro()), rec.ID[:],
 		be(int64(rec.SchemaVersion)), []byte(rec.Stream), []byte(rec.Type), rec.Data, rec.Metadata,
 	}
 	var b bytes.Buffer

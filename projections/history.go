@@ -189,6 +189,33 @@ func (t Trail) sql() (where, number string) {
 	return `h.delivery_id = $1 AND h.type = $2`, "type_number"
 }
 
+// Record returns the record at a position if it is about org, or about a delivery that is, or before its
+// deletion was, org's. Else it fails with a NotFound error, which does not say whether there is one.
+func (v *Views) Record(ctx context.Context, org domain.OrganisationID, at eventstore.Position) (eventstore.Record, error) {
+	none := domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "none of your events is at this position")
+	records, err := eventstore.ReadPage(ctx, v.pool, at, at)
+	if err != nil {
+		return eventstore.Record{}, err
+	}
+	if len(records) == 0 {
+		return eventstore.Record{}, none
+	}
+	var about struct {
+		Organisation domain.OrganisationID `json:"organisation"`
+		Delivery     domain.DeliveryID     `json:"delivery"`
+	}
+	if err := json.Unmarshal(records[0].Data, &about); err != nil {
+		return eventstore.Record{}, fmt.Errorf("read whom event %d is about: %w", at, err)
+	}
+	if about.Organisation == "" { // the delivery knows
+		err = v.Owned(ctx, org, about.Delivery)
+	}
+	if domain.KindOf(err) == domain.NotFound || about.Organisation != "" && about.Organisation != org {
+		err = none
+	}
+	return records[0], err
+}
+
 // Owned fails with a NotFound error unless a delivery is, or before its deletion was, org's: its
 // history can be read for ever.
 func (v *Views) Owned(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) error {

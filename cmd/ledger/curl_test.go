@@ -14,6 +14,7 @@ import (
 type curl struct {
 	method, url, body string
 	header            http.Header
+	output            string // file that the answer goes to; "": none
 }
 
 // curls returns the curl commands of a text, each of which begins a line.
@@ -45,6 +46,9 @@ func newCurl(tb testing.TB, words []string) curl {
 		case "-d":
 			i++
 			c.body = words[i]
+		case "-o":
+			i++
+			c.output = words[i]
 		default:
 			require.Empty(tb, c.url, "curl is not known to take %s", words[i])
 			c.url = words[i]

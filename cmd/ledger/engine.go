@@ -40,6 +40,7 @@ type engineFlags struct {
 	AttemptsPerDestination int             `default:"64" help:"Attempts under way to one destination at most, unless its max_in_flight is less."`
 	DisableAfterDispatches int             `default:"5" help:"Dispatches in a row that failed for good after which their destination is disabled. 0: none is."`
 	DisableAfterTime       time.Duration   `default:"24h" help:"Time that a destination must have failed, too, to be disabled."`
+	CheckpointInterval     time.Duration   `default:"1m" help:"How often the state of the log is signed while it grows. 0: only when somebody asks."`
 	CORSOrigin             []string        `name:"cors-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the API from browsers, such as https://app.example.com, or * for all. May be repeated. Default: none."`
 	LogFormat              string          `enum:"text,json" default:"text" help:"text or json."`
 }
@@ -60,6 +61,9 @@ func (f engineFlags) Validate() error {
 	}
 	if f.DisableAfterDispatches < 0 || f.DisableAfterTime <= 0 {
 		return errors.New("--disable-after-dispatches must not be negative, and --disable-after-time more than nothing")
+	}
+	if f.CheckpointInterval < 0 {
+		return errors.New("--checkpoint-interval must not be negative")
 	}
 	for _, wait := range f.RetrySchedule {
 		if wait <= 0 {
@@ -97,6 +101,7 @@ type engine struct {
 
 	store     *eventstore.Store
 	vault     *vault.Vault
+	notary    *proof.Notary
 	sender    *webhooks.Sender
 	followers []*follower.Follower
 	attempts  *webhooks.Attempts // nil: it makes none
@@ -122,6 +127,9 @@ func (e *engine) run(ctx context.Context) error {
 	e.tracer = tracer
 	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{Tracer: tracer})
 	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
+	if e.notary, err = proof.NewNotary(ctx, e.pool, e.store, e.vault); err != nil {
+		return err
+	}
 	e.sender = webhooks.NewSender(webhooks.Route{Guard: e.guard(e.private), Proxy: e.EgressProxy}, buildVersion())
 	e.metrics = prometheus.NewRegistry()
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), e.store, eventstore.NewLagCollector(e.store))
@@ -163,6 +171,9 @@ func (e *engine) run(ctx context.Context) error {
 		}
 		group.Go(func() error { return replays.Run(ctx) })
 	}
+	if slices.Contains(e.roles, roleFollow) && e.CheckpointInterval > 0 {
+		group.Go(func() error { return e.notary.Run(ctx, e.CheckpointInterval, e.log) })
+	}
 	group.Go(func() error {
 		defer stopBackground()
 		err := api.Serve(ctx, listener, requestGrace)
@@ -193,7 +204,7 @@ func started(router *message.Router, ended <-chan struct{}) bool {
 func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 	return rest.New(ctx, rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
-		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault),
+		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault), Notary: e.notary,
 		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Tracer: e.tracer, Log: e.log, Origins: e.CORSOrigin,
 		StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})

@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 17, "the program, its ten verbs, the four of keys, and the two of organisations")
+	require.Len(t, verbs, 19, "the program, its twelve verbs, the four of keys, and the two of organisations")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
@@ -78,6 +78,9 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"there is no read model nonsense; there are deliveries, companies,":     "rebuild nonsense --database-url x",
 		"names of read models go with --projections":                            "verify companies --database-url x",
 		"--max-connections must be at least 1":                                  "verify --database-url x --max-connections 0",
+		"--checkpoint needs --key (see ledger verify --help)":                   "verify --database-url x --checkpoint y",
+		"--checkpoint-interval must not be negative":                            "dev --checkpoint-interval=-1s",
+		"read --key: read public key \"x\"":                                     "verify-proof --key x y",
 		"use the database of --database-url: ":                                  "verify --database-url nonsense",
 		"migrate the database of --database-url: ":                              "migrate --database-url nonsense",
 	} {

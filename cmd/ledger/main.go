@@ -28,6 +28,8 @@ type verbs struct {
 	Ingest        ingestVerb        `cmd:"" help:"Send qualified companies from a file to a running ledger."`
 	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
 	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
+	Checkpoint    checkpointVerb    `cmd:"" help:"Sign what the log is now, or show the public key of such signatures."`
+	VerifyProof   verifyProofVerb   `cmd:"" help:"Check proofs and signed states of a log, with nothing but the public key."`
 	Rekey         rekeyVerb         `cmd:"" help:"Seal all secrets with the first encryption key."`
 	Version       versionVerb       `cmd:"" help:"Tell which build this is."`
 }

@@ -148,7 +148,7 @@ func TestCommandsOfTheREADMEDeliverToAReceiver(t *testing.T) {
 	r := newReceiver(t, ok)
 	fill := func(id, dispatch string) []curl {
 		return curls(t, strings.NewReplacer(
-			"$URL", p.base, "$KEY", key, "{id}", id, "{dispatch}", dispatch, "http://127.0.0.1:3000/webhooks/openprospect", r.url,
+			"$URL", p.base, "$KEY", key, "{id}", id, "{dispatch}", dispatch, "{position}", "1", "{size}", "1", "http://127.0.0.1:3000/webhooks/openprospect", r.url,
 		).Replace(string(readme)))
 	}
 	id := fill("", "")[0].send(t, http.StatusCreated)["id"].(string)

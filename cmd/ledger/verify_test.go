@@ -14,7 +14,7 @@ import (
 func TestVerifyTellsASoundLogFromOneThatWasTamperedWith(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
-	c := serve(t, database, encryptionKey()).at(newKey(t, database))
+	c := serve(t, database, encryptionKey(), "--checkpoint-interval", "0").at(newKey(t, database))
 	r := newReceiver(t, ok)
 	delivery := c.delivery(t, r.url)
 	c.qualify(t, delivery, "comp_1")

@@ -6,6 +6,11 @@
 // of two nodes, SHA-256(0x01 || left || right). A record's hash covers its content and the hash before
 // it: see [eventstore.Hash].
 //
+// A checkpoint is a note ([golang.org/x/mod/sumdb/note], c2sp.org/tlog-checkpoint) of three lines: the
+// ledger's name, how many records the tree is over, and its root in base64. It is signed by Ed25519 with a
+// key that the vault keeps. Each signature names its key, and a note may have several: where a key is
+// changed, the former one signs along until everybody knows the new one, of the same name.
+//
 // # Why
 //
 // The hash chain shows that the log agrees with itself, but who may write to the database can

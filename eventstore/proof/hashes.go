@@ -10,6 +10,43 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
+// hashes returns a reader of the whole tree in q: stored hashes, and what lies below them computed
+// from the records. It fails with [eventstore.ErrUnavailable] in its chain while the tree is behind.
+func hashes(ctx context.Context, q eventstore.Querier) tlog.HashReader {
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		found := make([]tlog.Hash, len(indexes))
+		var stored []int64
+		var places []int // of stored, in found
+		blocks := map[int64][]tlog.Hash{}
+		for i, index := range indexes {
+			level, n := tlog.SplitStoredHashIndex(index)
+			if level >= blockLevel {
+				stored, places = append(stored, tlog.StoredHashIndex(level-blockLevel, n)), append(places, i)
+				continue
+			}
+			first := n << level
+			block := first / blockSize
+			if _, ok := blocks[block]; !ok {
+				leaves, err := readLeaves(ctx, q, block*blockSize, (block+1)*blockSize)
+				if err != nil {
+					return nil, err
+				}
+				blocks[block] = leaves
+			}
+			leaves, from, to := blocks[block], first%blockSize, first%blockSize+1<<level
+			if int(to) > len(leaves) {
+				return nil, missing(block*blockSize + int64(len(leaves)))
+			}
+			found[i] = fold(leaves[from:to])
+		}
+		upper, err := readStored(ctx, q, stored)
+		for i, h := range upper {
+			found[places[i]] = h
+		}
+		return found, err
+	})
+}
+
 // readLeaves returns the leaves at indexes from to to, the latter excluded: fewer where the log ends.
 func readLeaves(ctx context.Context, q eventstore.Querier, from, to int64) ([]tlog.Hash, error) {
 	const query = `SELECT position, hash FROM events WHERE position > $1 AND position <= $2 ORDER BY position`

@@ -137,3 +137,27 @@ func (b *bundle) model(tb testing.TB) (m model) {
 	}
 	return m
 }
+
+// rewrite changes the event at position from, and computes all hashes from there on anew, as who has
+// the whole server can.
+func (b *bundle) rewrite(tb testing.TB, from eventstore.Position) {
+	tb.Helper()
+	records, err := eventstore.ReadPage(within(tb), b.pool, from-1, 1<<60)
+	require.NoError(tb, err)
+	require.NoError(tb, pgx.BeginFunc(tb.Context(), b.pool, func(tx pgx.Tx) error {
+		var statements pgx.Batch
+		statements.Queue(`SET LOCAL session_replication_role = replica`)
+		previous := records[0].Hash
+		for i := range records[1:] {
+			rec := &records[i+1]
+			if rec.Position == from {
+				rec.Data = []byte(`{"text":"another"}`)
+			}
+			rec.Hash = eventstore.Hash(previous, rec)
+			statements.Queue(`UPDATE events SET data = $2, hash = $3 WHERE position = $1`, rec.Position, rec.Data, rec.Hash)
+			previous = rec.Hash
+		}
+		statements.Queue(`UPDATE log_head SET hash = $1`, previous)
+		return tx.SendBatch(tb.Context(), &statements).Close()
+	}))
+}

@@ -104,6 +104,16 @@ func (v *Vault) Put(ctx context.Context, id, secret string) error {
 	return nil
 }
 
+// Keep returns the secret kept under id, which is fresh if there was none. Who calls it at the same
+// time, in whatever process, gets the same one.
+func (v *Vault) Keep(ctx context.Context, id, fresh string) (string, error) {
+	const query = `INSERT INTO secrets (id, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	if _, err := v.pool.Exec(ctx, query, id, v.Seal(id, []byte(fresh))); err != nil {
+		return "", fmt.Errorf("keep secret %s: %w", id, err)
+	}
+	return v.Open(ctx, id)
+}
+
 // Open returns the secret kept under id.
 func (v *Vault) Open(ctx context.Context, id string) (string, error) {
 	const query = `SELECT sealed FROM secrets WHERE id = $1`

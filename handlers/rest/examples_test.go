@@ -95,12 +95,26 @@ func TestEveryOperationIsExplained(t *testing.T) {
 // An exampleRequest is what the contract gives as an example of a request.
 type exampleRequest struct{ query, mediaType, body string }
 
+// requiredQuery returns the query with what an operation must be given in it, as in the examples; "" for nothing.
+func requiredQuery(spec *openapi3.Operation) string {
+	required := url.Values{}
+	for _, p := range spec.Parameters {
+		if p.Value.In == openapi3.ParameterInQuery && p.Value.Required {
+			required.Set(p.Value.Name, fmt.Sprint(p.Value.Example))
+		}
+	}
+	if len(required) == 0 {
+		return ""
+	}
+	return "?" + required.Encode()
+}
+
 // exampleRequests returns the examples of an operation's request: one with nothing that could
 // be left out, each body, and each parameter of the query that has an example.
 func exampleRequests(tb testing.TB, spec *openapi3.Operation) (found []exampleRequest) {
 	tb.Helper()
 	if spec.RequestBody == nil {
-		found = append(found, exampleRequest{})
+		found = append(found, exampleRequest{query: requiredQuery(spec)})
 	} else {
 		for mediaType, content := range spec.RequestBody.Value.Content {
 			for _, example := range examples(content) {
@@ -113,7 +127,7 @@ func exampleRequests(tb testing.TB, spec *openapi3.Operation) (found []exampleRe
 		}
 	}
 	for _, p := range spec.Parameters {
-		if p.Value.In == openapi3.ParameterInQuery && p.Value.Example != nil {
+		if p.Value.In == openapi3.ParameterInQuery && p.Value.Example != nil && !p.Value.Required {
 			request := found[0]
 			request.query = "?" + url.Values{p.Value.Name: {fmt.Sprint(p.Value.Example)}}.Encode()
 			found = append(found, request)

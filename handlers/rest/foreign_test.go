@@ -73,7 +73,10 @@ func TestWhatIsAnothersIsAbsent(t *testing.T) {
 				require.Equal(t, before, after, "%s %s: nothing happens", method, path)
 				continue
 			}
-			a := foreign.send(t, method, path, body)
+			a := foreign.send(t, method, path+requiredQuery(spec), body)
+			if a.status == http.StatusNotFound && spec.OperationID == "proveEvent" {
+				continue // TestProofsAreOfOnesOwnEvents
+			}
 			require.Less(t, a.status, 300, "%s %s: %s", method, path, a.body)
 			for name, id := range bySearch {
 				require.NotContains(t, string(a.body), id, "%s %s shows another's %s", method, path, name)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -57,6 +58,9 @@ type Config struct {
 
 	// Idempotency keeps the answers to requests that may be repeated. Required.
 	Idempotency *idempotency.Keys
+
+	// Notary signs what the log is, and proves what is in it. Required.
+	Notary *proof.Notary
 
 	// CheckURL refuses addresses that webhooks must not go to. Its error is shown to the
 	// caller as the fault of the field url. Default: every address is accepted.
@@ -114,8 +118,8 @@ type Server struct {
 
 // New returns a server. It fails when cfg lacks what is required.
 func New(ctx context.Context, cfg Config) (*Server, error) {
-	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil || cfg.Idempotency == nil {
-		return nil, errors.New("make server: Store, Views, Keys, Vault, Tester and Idempotency are required")
+	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil || cfg.Idempotency == nil || cfg.Notary == nil {
+		return nil, errors.New("make server: Store, Views, Keys, Vault, Tester, Idempotency and Notary are required")
 	}
 	if cfg.CheckURL == nil {
 		cfg.CheckURL = func(string) error { return nil }

@@ -11,8 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/handlers/rest"
-	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
-	"github.com/openprospect/delivery-ledger/projections"
 )
 
 func TestPanicTellsNothing(t *testing.T) {
@@ -29,7 +27,7 @@ func TestServeLetsRequestsUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	c, f := setup(t)
 	id := c.createDelivery(t, sampleDelivery)
-	server, err := rest.New(t.Context(), rest.Config{Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f}, Idempotency: idempotency.New(f.pool, newSealer(f.pool))})
+	server, err := rest.New(t.Context(), f.config())
 	require.NoError(t, err)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

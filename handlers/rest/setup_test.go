@@ -22,6 +22,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
@@ -39,13 +40,14 @@ const (
 
 // fixtures are what a test has besides its server.
 type fixtures struct {
-	pool  *pgxpool.Pool
-	store *eventstore.Store
-	keys  *apikey.Keys
-	vault *memoryVault
-	log   *lockedBuffer
-	org   domain.OrganisationID
-	url   string
+	pool   *pgxpool.Pool
+	store  *eventstore.Store
+	keys   *apikey.Keys
+	vault  *memoryVault
+	notary *proof.Notary
+	log    *lockedBuffer
+	org    domain.OrganisationID
+	url    string
 }
 
 // memoryVault keeps secrets in memory.
@@ -113,6 +115,8 @@ func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
 	org, err := f.keys.CreateOrganisation(tb.Context(), "Acme")
 	require.NoError(tb, err)
 	f.org = org.ID
+	f.notary, err = proof.NewNotary(tb.Context(), f.pool, f.store, newSealer(f.pool))
+	require.NoError(tb, err)
 	f.url = f.serve(tb, adjust...).URL
 	return f.client(tb, f.org, apikey.Scopes()...), f
 }
@@ -122,6 +126,7 @@ func (f *fixtures) config(adjust ...func(*rest.Config)) rest.Config {
 	cfg := rest.Config{
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
 		Idempotency: idempotency.New(f.pool, newSealer(f.pool)),
+		Notary:      f.notary,
 		Log:         slog.New(slog.NewJSONHandler(f.log, nil)),
 	}
 	for _, a := range adjust {
@@ -144,7 +149,7 @@ func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.
 var sealingKey = sync.OnceValue(vault.NewKeyText)
 
 // newSealer returns what seals the answers that are kept in pool's database.
-func newSealer(pool *pgxpool.Pool) idempotency.Sealer {
+func newSealer(pool *pgxpool.Pool) *vault.Vault {
 	key, err := vault.ParseKey(sealingKey())
 	if err != nil {
 		panic(err)

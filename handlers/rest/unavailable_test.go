@@ -15,6 +15,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
@@ -62,6 +63,8 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 	store := eventstore.New(pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{})
 	f := &fixtures{pool: pool, store: store, keys: apikey.New(pool), vault: &memoryVault{secrets: map[string]string{}}, log: &lockedBuffer{}}
 	org, err := f.keys.CreateOrganisation(t.Context(), "Acme")
+	require.NoError(t, err)
+	f.notary, err = proof.NewNotary(t.Context(), pool, store, newSealer(pool))
 	require.NoError(t, err)
 	f.url = f.serve(t, func(cfg *rest.Config) { cfg.Patience = time.Second }).URL
 	c := f.client(t, org.ID, apikey.Scopes()...)

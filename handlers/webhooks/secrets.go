@@ -12,7 +12,7 @@ import (
 // secretsEvery is how often secrets are looked through.
 const secretsEvery = 10 * time.Minute
 
-// sweepSecrets deletes the secrets that no destination names: those of destinations that were
+// sweepSecrets deletes the secrets of destinations ("sec_…") that none names: those of destinations that were
 // removed or got another, those whose overlap has ended, and those that were put for a change that
 // then was refused.
 //
@@ -40,7 +40,7 @@ func sweepSecrets(ctx context.Context, pool *pgxpool.Pool) error {
 			WHERE unneeded_since IS NOT NULL AND id IN (` + needed + `)`
 		mark = `
 			UPDATE secrets s SET unneeded_since = now()
-			WHERE unneeded_since IS NULL AND created_at < now() - interval '1 hour' AND ` + current + `
+			WHERE unneeded_since IS NULL AND starts_with(id, 'sec_') AND created_at < now() - interval '1 hour' AND ` + current + `
 				AND NOT EXISTS (SELECT FROM (` + needed + `) AS n WHERE n.id = s.id)`
 		remove = `
 			DELETE FROM secrets s

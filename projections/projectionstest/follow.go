@@ -12,6 +12,7 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
 	"github.com/openprospect/delivery-ledger/eventstore/follower/followertest"
+	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -33,11 +34,11 @@ func NewStore(tb testing.TB, pool *pgxpool.Pool) *eventstore.Store {
 	return store
 }
 
-// Follow runs a router that keeps all projections, and whatever add puts on it, until the
+// Follow runs a router that keeps all projections and the tree, and whatever add puts on it, until the
 // test ends or the function that it returns is called.
 func Follow(tb testing.TB, pool *pgxpool.Pool, store *eventstore.Store, add ...followertest.Addition) (stop func()) {
 	tb.Helper()
-	var configs []follower.Config
+	configs := []follower.Config{proof.Follower()}
 	for _, p := range projections.All() {
 		configs = append(configs, p.Follower(store.Registry()))
 	}
