@@ -44,15 +44,15 @@ func fillLog(b *testing.B, l *bundle, n int) {
 	}
 }
 
-// copyRows returns how many rows a second a bare INSERT … SELECT writes of those in table, with
-// the same indexes.
-func copyRows(b *testing.B, l *bundle, table string) float64 {
+// copyRows writes the rows of a table to another, with the same indexes, by a bare INSERT … SELECT. It returns how many
+// there are, and how long that took.
+func copyRows(b *testing.B, l *bundle, table string) (rows int64, took time.Duration) {
 	b.Helper()
 	const columns = `
 		SELECT column_name FROM information_schema.columns
 		WHERE table_schema = 'public' AND table_name = $1 AND is_generated = 'NEVER' ORDER BY ordinal_position`
-	rows, _ := l.pool.Query(b.Context(), columns, table) // CollectRows reports the error
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	found, _ := l.pool.Query(b.Context(), columns, table) // CollectRows reports the error
+	names, err := pgx.CollectRows(found, pgx.RowTo[string])
 	require.NoError(b, err)
 	_, err = l.pool.Exec(b.Context(), `DROP TABLE IF EXISTS again; CREATE TABLE again (LIKE `+table+` INCLUDING ALL)`)
 	require.NoError(b, err)
@@ -60,7 +60,7 @@ func copyRows(b *testing.B, l *bundle, table string) float64 {
 	began := time.Now()
 	tag, err := l.pool.Exec(b.Context(), `INSERT INTO again (`+list+`) SELECT `+list+` FROM `+table)
 	require.NoError(b, err)
-	return float64(tag.RowsAffected()) / time.Since(began).Seconds()
+	return tag.RowsAffected(), time.Since(began)
 }
 
 // BenchmarkFollow measures how fast a backlog is followed, and what that is of a bare insert
@@ -89,7 +89,31 @@ func BenchmarkFollow(b *testing.B) {
 			b.StopTimer()
 			rate := float64(b.N) * events / b.Elapsed().Seconds()
 			b.ReportMetric(rate, "events/s")
-			b.ReportMetric(rate/copyRows(b, l, p.Name), "xINSERT")
+			rows, took := copyRows(b, l, p.Name)
+			b.ReportMetric(rate/(float64(rows)/took.Seconds()), "xINSERT")
+		})
+	}
+}
+
+// BenchmarkRebuild measures how fast each projection is rebuilt from a log of as many hand-overs as -benchtime says, in
+// thousands, and what that is of the speed of a bare insert of all its rows.
+func BenchmarkRebuild(b *testing.B) {
+	for _, p := range projections.All() {
+		b.Run(p.Name, func(b *testing.B) {
+			l := newBundle(testdb.New(b))
+			fillLog(b, l, b.N)
+			head, err := l.store.Head(b.Context())
+			require.NoError(b, err)
+			b.ResetTimer()
+			l.rebuild(b, p)
+			b.StopTimer()
+			b.ReportMetric(float64(head)/b.Elapsed().Seconds(), "events/s")
+			var bare time.Duration
+			for _, table := range p.Tables {
+				_, took := copyRows(b, l, table)
+				bare += took
+			}
+			b.ReportMetric(bare.Seconds()/b.Elapsed().Seconds(), "xINSERT")
 		})
 	}
 }
