@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"slices"
 	"strings"
@@ -122,7 +123,18 @@ func TestCheckpointsThatWereNotSignedByTheKeyAreRefused(t *testing.T) {
 		_, err := proof.OpenCheckpoint(text, keys)
 		require.ErrorContains(t, err, "open checkpoint", what)
 	}
-	_, err := proof.ParseKeys("delivery-ledger+00000000+AAAA")
+	private, public, err := note.GenerateKey(rand.Reader, "stranger")
+	require.NoError(t, err)
+	stranger, err := note.NewSigner(private)
+	require.NoError(t, err)
+	body, _, _ := strings.Cut(c.Note, "\n\n")
+	signed, err := note.Sign(&note.Note{Text: body + "\n"}, stranger)
+	require.NoError(t, err)
+	both, err := proof.ParseKeys(n.Key(), public)
+	require.NoError(t, err)
+	_, err = proof.OpenCheckpoint(string(signed), both)
+	require.ErrorContains(t, err, "whose signature it does not have", "another known ledger cannot speak for this one")
+	_, err = proof.ParseKeys("delivery-ledger+00000000+AAAA")
 	require.ErrorContains(t, err, "read public key")
 }
 
@@ -161,7 +173,7 @@ func TestProofsAreThoseOfTheModel(t *testing.T) {
 		require.NoError(t, err)
 		spoilt := p
 		spoilt.Checkpoint = opened
-		switch rapid.IntRange(0, 6).Draw(t, "spoilt") {
+		switch rapid.IntRange(0, 7).Draw(t, "spoilt") {
 		case 0:
 			spoilt.Record.Data = append([]byte(" "), spoilt.Record.Data...)
 		case 1:
@@ -174,7 +186,9 @@ func TestProofsAreThoseOfTheModel(t *testing.T) {
 			spoilt.Path = spoilt.Path[1:]
 		case 5:
 			spoilt.Record.Metadata = []byte(`{"actor":"somebody else"}`)
-		case 6: // with a hash to match
+		case 6: // which is shown only
+			spoilt.Record.Hash = spoilt.Previous
+		case 7: // with a hash to match
 			spoilt.Record.Stream = "another"
 			spoilt.Record.Hash = eventstore.Hash(spoilt.Previous, &spoilt.Record)
 		}

@@ -34,6 +34,16 @@ func TestASecretComesBackAsItWasPut(t *testing.T) {
 	})
 }
 
+func TestWhatIsKeptIsTheFirst(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, testdb.New(t))
+	for _, fresh := range []string{"first", "second"} {
+		kept, err := v.Keep(t.Context(), "key", fresh)
+		require.NoError(t, err)
+		require.Equal(t, "first", kept)
+	}
+}
+
 func TestAKeyIsTheSameAfterARestart(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)

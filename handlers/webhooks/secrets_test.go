@@ -71,6 +71,20 @@ func TestSecretsThatNothingNeedsAreDeleted(t *testing.T) {
 	require.Equal(t, needed, b.secrets(t, needed...))
 }
 
+func TestSecretsOfTheLedgerItselfAreKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.vault.Put(t.Context(), "checkpoint_key", "that no destination names"))
+	b.delivery(t)
+	b.work(t)
+	b.settle(t)
+	for range 3 {
+		b.sweep(t)
+		b.age(t)
+	}
+	require.NotEmpty(t, b.secrets(t, "checkpoint_key"))
+}
+
 func TestNoSecretIsDeletedWhileTheReadModelIsBehind(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
