@@ -63,9 +63,9 @@ func TestProcessesRenewTablesOfAnOlderBuildOnceAndBeforeTheyServe(t *testing.T) 
 
 func TestAProcessStandsByForANewerBuildAndTellsWhenThatIsGone(t *testing.T) {
 	t.Parallel()
-	database := testdb.URL(t)
+	database, key := testdb.URL(t), encryptionKey()
 	pool := openPool(t, database)
-	p := serve(t, database, encryptionKey())
+	p := serve(t, database, key)
 	c, r := p.at(newKey(t, database)), newReceiver(t, ok)
 	delivery := c.delivery(t, r.url)
 	c.awaitCaughtUp(t)
@@ -81,7 +81,7 @@ func TestAProcessStandsByForANewerBuildAndTellsWhenThatIsGone(t *testing.T) {
 	execute(t, pool, `UPDATE events SET recorded_at = recorded_at - interval '1 minute' WHERE type = 'company.qualified'`)
 	require.Equal(t, http.StatusServiceUnavailable, c.status(t.Context(), "/readyz"))
 	require.Empty(t, c.pull(t, delivery, "10"), "it has followed tables that are not its own")
-	again := serve(t, database, encryptionKey())
+	again := serve(t, database, key)
 	require.Contains(t, again.printed(), `"listening"`, "an older build may be started beside a newer one")
 
 	_, errs, err := ledger(t, "rebuild", "companies", "--database-url", database)
