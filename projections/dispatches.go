@@ -164,14 +164,16 @@ func (h *handOvers) add(entry Entry, e domain.CompanyQualified) {
 	h.deliveries = append(h.deliveries, string(e.Delivery))
 }
 
-// flush queues the dispatches that the run owes, and begins another. The SQL of the ID is
-// [domain.DispatchIDFor].
+// dispatchID is [domain.DispatchIDFor] in SQL.
+const dispatchID = `'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
+						|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20)`
+
+// flush queues the dispatches that the run owes, and begins another.
 func (h *handOvers) flush(batch *pgx.Batch) {
 	const (
 		companies = `
 				SELECT p.position, p.due, p.handover_id, NULL AS event, t.destination_id, t.delivery_id, t.ordered, t.last_sequence,
-					'dsp_' || substr(split_part(handover_id, '_', 2), 1, 10)
-						|| substr(encode(sha256(convert_to(handover_id || '/' || destination_id, 'UTF8')), 'hex'), 1, 20) AS id
+					` + dispatchID + ` AS id
 				FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS p(position, due, handover_id, delivery_id)
 				JOIN dispatch_targets t ON t.delivery_id = p.delivery_id AND NOT t.removed AND t.companies`
 		begin = `

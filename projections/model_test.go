@@ -237,6 +237,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkStats(rt, b, l, records)
 		checkSequences(rt, b, l)
 		checkReplays(rt, b, records)
+		checkReconciliations(rt, b, l)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)
 			require.NoError(rt, projections.Rebuild(rt.Context(), b.pool, b.store.Registry(), p))

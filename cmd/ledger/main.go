@@ -27,6 +27,7 @@ type verbs struct {
 	Organisations organisationsVerb `cmd:"" help:"Create and list organisations, for which keys act."`
 	Ingest        ingestVerb        `cmd:"" help:"Send qualified companies from a file to a running ledger."`
 	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
+	Reconcile     reconcileVerb     `cmd:"" help:"Compare what was handed over with what became of it."`
 	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
 	Checkpoint    checkpointVerb    `cmd:"" help:"Sign what the log is now, or show the public key of such signatures."`
 	VerifyProof   verifyProofVerb   `cmd:"" help:"Check proofs and signed states of a log, with nothing but the public key."`

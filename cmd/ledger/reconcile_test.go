@@ -11,8 +11,33 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
 )
+
+func TestReconcileTellsWhatIsShownOtherwiseThanTheLogSays(t *testing.T) {
+	t.Parallel()
+	database := testdb.URL(t)
+	c := serve(t, database, encryptionKey()).at(newKey(t, database))
+	r := newReceiver(t, ok)
+	delivery := c.delivery(t, r.url)
+	c.qualify(t, delivery, "comp_1")
+	c.qualify(t, delivery, "comp_2")
+	c.awaitCount(t, delivery, "delivered", 2)
+	c.awaitCaughtUp(t)
+
+	out, _, err := verb(t, "", "reconcile", delivery, "--database-url", database)
+	require.NoError(t, err)
+	lines := strings.Split(out, "\n")
+	require.Equal(t, []string{delivery, "pull", "feed", "2"}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"2", "2", "0", "0", "0", "0", "0"}, strings.Fields(lines[2])[2:])
+	require.Equal(t, "What the log says is what is shown.", lines[3])
+
+	execute(t, openPool(t, database), `DELETE FROM companies WHERE company_id = 'comp_2'`)
+	_, errs, err := ledger(t, "reconcile", "--database-url", database)
+	require.Equal(t, 1, exitCode(t, err))
+	require.Regexp(t, delivery+", pull feed: the log says handed over, shown is nothing, of 1 hand-overs: del_", errs)
+}
 
 // An outcome is what the log says of an attempt.
 type outcome struct {
@@ -74,11 +99,13 @@ func reconcile(tb testing.TB, pool *pgxpool.Pool, j *journal) {
 	}
 }
 
-// requireSound checks the log by ledger verify, and that each read model, built again, is what it
-// was. Nobody may be at work on the database.
+// requireSound checks the log by ledger verify, what it says against what is shown by ledger reconcile, and
+// that each read model, built again, is what it was. Nobody may be at work on the database.
 func requireSound(tb testing.TB, pool *pgxpool.Pool) {
 	tb.Helper()
 	out, errs, err := ledger(tb, "verify", "--database-url", pool.Config().ConnString())
+	require.NoError(tb, err, out+errs)
+	out, errs, err = ledger(tb, "reconcile", "--database-url", pool.Config().ConnString())
 	require.NoError(tb, err, out+errs)
 	registry := eventstore.NewRegistry(domain.Events()...)
 	for _, p := range projections.All() {

@@ -1205,6 +1205,16 @@ type DestinationRecoveredEventEvent string
 // DestinationStatus A destination is disabled when it answers 410 Gone, or after 5 dispatches in a row failed for good and no attempt succeeded for 24 h; whoever runs the ledger may set other numbers. What is owed to it is held until it is enabled or changed, or, if it had failed, takes a webhook that was under way.
 type DestinationStatus string
 
+// DestinationSums defines model for DestinationSums.
+type DestinationSums struct {
+	// Counts Numbers of dispatches by status.
+	Counts        Counts `json:"counts"`
+	DestinationID string `json:"destination_id"`
+
+	// Owed Companies. The sum of the counts.
+	Owed int64 `json:"owed"`
+}
+
 // DestinationTest Example: {"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","duration_ms":48.2,"error":"the destination answered 401 Unauthorized","id":"tst_06h0ha9t4ntpq0z7b3m5k8x2ya","response_body":"who are you?","response_headers":{"Content-Type":"text/plain"},"started_at":"2025-11-30T12:00:00.123456Z","status":401,"success":false}
 type DestinationTest struct {
 	DestinationID string  `json:"destination_id"`
@@ -1230,6 +1240,24 @@ type DestinationTest struct {
 
 // DestinationType Pushed to a URL, or pulled only.
 type DestinationType string
+
+// Difference defines model for Difference.
+type Difference struct {
+	// Count Companies of which this is so.
+	Count int64 `json:"count"`
+
+	// DeliveryIds The first of their hand-overs.
+	DeliveryIds []string `json:"delivery_ids"`
+
+	// DestinationID Left out: it is about the feed.
+	DestinationID *string `json:"destination_id,omitempty"`
+
+	// Logged By the log: the status of the dispatch, or `handed_over` for the feed. Left out: there is none.
+	Logged *string `json:"logged,omitempty"`
+
+	// Shown What is shown, likewise.
+	Shown *string `json:"shown,omitempty"`
+}
 
 // Dispatch defines model for Dispatch.
 type Dispatch struct {
@@ -1892,6 +1920,27 @@ type QualificationSummary struct {
 
 	// Rejected Items that are not valid.
 	Rejected int `json:"rejected"`
+}
+
+// Reconciliation Example: {"balanced":true,"destinations":[{"counts":{"cancelled":0,"delivered":198,"failed":1,"held":0,"pending":0,"retrying":1},"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","owed":200}],"differences":[],"feed":200,"handed_over":200,"position":5113}
+type Reconciliation struct {
+	// Balanced Whether nothing differs.
+	Balanced bool `json:"balanced"`
+
+	// Destinations Those that any of the companies is owed to.
+	Destinations []DestinationSums `json:"destinations"`
+
+	// Differences What is shown otherwise than the log says.
+	Differences []Difference `json:"differences"`
+
+	// Feed Of them, how many can be pulled.
+	Feed int64 `json:"feed"`
+
+	// HandedOver Companies.
+	HandedOver int64 `json:"handed_over"`
+
+	// Position Of the log. Companies handed over up to there are compared.
+	Position int64 `json:"position"`
 }
 
 // Replay Example: {"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}
@@ -2658,6 +2707,21 @@ type QualifyCompaniesParams struct {
 
 // QualifyCompaniesJSONBody1 defines parameters for QualifyCompanies.
 type QualifyCompaniesJSONBody1 = []Qualification
+
+// ReconcileDeliveryParams defines parameters for ReconcileDelivery.
+type ReconcileDeliveryParams struct {
+	// Since Only companies handed over then or later. In a URL, `+` is written `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only companies handed over before.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
 
 // StartReplayParams defines parameters for StartReplay.
 type StartReplayParams struct {
@@ -3588,6 +3652,9 @@ type ServerInterface interface {
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx echo.Context, deliveryID FeedID, params QualifyCompaniesParams) error
+	// ReconcileDelivery Compares what was handed over with what became of it
+	// (GET /api/v1/deliveries/{delivery_id}/reconciliation)
+	ReconcileDelivery(ctx echo.Context, deliveryID DeliveryID, params ReconcileDeliveryParams) error
 	// StartReplay Has many of a delivery's dispatches attempted again
 	// (POST /api/v1/deliveries/{delivery_id}/replay)
 	StartReplay(ctx echo.Context, deliveryID DeliveryID, params StartReplayParams) error
@@ -5538,6 +5605,70 @@ func (w *ServerInterfaceWrapper) QualifyCompanies(ctx echo.Context) error {
 	return err
 }
 
+// ReconcileDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) ReconcileDelivery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileDeliveryParams
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReconcileDelivery(ctx, deliveryID, params)
+	return err
+}
+
 // StartReplay converts echo context to params.
 func (w *ServerInterfaceWrapper) StartReplay(ctx echo.Context) error {
 	var err error
@@ -6328,6 +6459,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/dispatches/:dispatch_id", wrapper.ReadDispatch, options.OperationMiddlewares["readDispatch"]...)
 	router.POST(options.BaseURL+"/api/v1/dispatches/:dispatch_id/retry", wrapper.RetryDispatch, options.OperationMiddlewares["retryDispatch"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/stats", wrapper.ReadStats, options.OperationMiddlewares["readStats"]...)
+	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/reconciliation", wrapper.ReconcileDelivery, options.OperationMiddlewares["reconcileDelivery"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/replay", wrapper.StartReplay, options.OperationMiddlewares["startReplay"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays", wrapper.ListReplays, options.OperationMiddlewares["listReplays"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays/:replay_id", wrapper.ReadReplay, options.OperationMiddlewares["readReplay"]...)
@@ -17765,6 +17897,289 @@ func (response QualifyCompanies503ApplicationProblemPlusJSONResponse) VisitQuali
 	return err
 }
 
+type ReconcileDeliveryRequestObject struct {
+	DeliveryID DeliveryID `json:"delivery_id"`
+	Params     ReconcileDeliveryParams
+}
+
+type ReconcileDeliveryResponseObject interface {
+	VisitReconcileDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ReconcileDelivery200ResponseHeaders struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ReconcileDelivery200JSONResponse struct {
+	Body    Reconciliation
+	Headers ReconcileDelivery200ResponseHeaders
+}
+
+func (response ReconcileDelivery200JSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery401ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery403ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery404ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery422ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery429ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery500ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileDelivery503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReconcileDelivery503ApplicationProblemPlusJSONResponse) VisitReconcileDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StartReplayRequestObject struct {
 	DeliveryID DeliveryID `json:"delivery_id"`
 	Params     StartReplayParams
@@ -21771,6 +22186,9 @@ type StrictServerInterface interface {
 	// QualifyCompanies Hands qualified companies over
 	// (POST /api/v1/deliveries/{delivery_id}/qualifications)
 	QualifyCompanies(ctx context.Context, request QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error)
+	// ReconcileDelivery Compares what was handed over with what became of it
+	// (GET /api/v1/deliveries/{delivery_id}/reconciliation)
+	ReconcileDelivery(ctx context.Context, request ReconcileDeliveryRequestObject) (ReconcileDeliveryResponseObject, error)
 	// StartReplay Has many of a delivery's dispatches attempted again
 	// (POST /api/v1/deliveries/{delivery_id}/replay)
 	StartReplay(ctx context.Context, request StartReplayRequestObject) (StartReplayResponseObject, error)
@@ -22889,6 +23307,32 @@ func (sh *strictHandler) QualifyCompanies(ctx echo.Context, deliveryID FeedID, p
 		return err
 	} else if validResponse, ok := response.(QualifyCompaniesResponseObject); ok {
 		return validResponse.VisitQualifyCompaniesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReconcileDelivery operation middleware
+func (sh *strictHandler) ReconcileDelivery(ctx echo.Context, deliveryID DeliveryID, params ReconcileDeliveryParams) error {
+	var request ReconcileDeliveryRequestObject
+
+	request.DeliveryID = deliveryID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReconcileDelivery(ctx.Request().Context(), request.(ReconcileDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReconcileDelivery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReconcileDeliveryResponseObject); ok {
+		return validResponse.VisitReconcileDeliveryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
