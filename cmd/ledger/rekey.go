@@ -21,8 +21,8 @@ type rekeyVerb struct {
 
 // Help says what is sealed, and how a key is changed.
 func (v *rekeyVerb) Help() string {
-	return `Seals anew the destinations' secrets, and what is kept for a day of requests made under an Idempotency-Key: their answers may show a
-secret.
+	return `Seals anew the destinations' secrets, the key that signs the log, and what is kept for a day of requests made under an
+Idempotency-Key: their answers may show a secret.
 
 To change the key: restart every process with the new key behind the one in use, then with the new one first, run ledger rekey with the
 same keys, and restart with the new one alone. It may be stopped and run again, and run while the ledger is at work.`
