@@ -42,8 +42,9 @@ type faults struct {
 	running  [2]atomic.Pointer[process]
 	turn     atomic.Int64
 	made     map[string]int
-	absolved []span // in which leases may be lost before their time
-	paused   []span // in which a process does not get on
+	absolved []span      // in which leases may be lost before their time
+	paused   []span      // in which a process does not get on
+	gone     []time.Time // when one was killed, or cut off
 }
 
 // A span of time.
@@ -64,6 +65,7 @@ var processFaults = []fault{
 	{"nothing", func(*faults, int) func() { return func() {} }, false},
 	{"kill", func(f *faults, n int) func() {
 		f.running[n].Load().kill()
+		f.gone = append(f.gone, time.Now())
 		return func() { f.serve(n) }
 	}, false},
 	{"stop", func(f *faults, n int) func() {
@@ -72,6 +74,7 @@ var processFaults = []fault{
 	}, false},
 	{"cut", func(f *faults, n int) func() {
 		f.wires[n].cut()
+		f.gone = append(f.gone, time.Now())
 		return f.wires[n].mend
 	}, false},
 	{"stall", func(f *faults, n int) func() {
@@ -162,7 +165,7 @@ func (f *faults) round() {
 }
 
 // requireExcused fails the test unless each request that came again had a reason: the lease of the one before had ended by
-// time, or was lost with the database or taken by the test. And none came after the outcome was recorded, but
+// time, or was lost with the database or taken by the test, or its process had been gone for long enough. And none came after the outcome was recorded, but
 // for one that was on its way, however long a fault held it there.
 func (f *faults) requireExcused(j *journal) (repeats int) {
 	recorded := map[callKey]time.Time{}
@@ -178,7 +181,10 @@ func (f *faults) requireExcused(j *journal) (repeats int) {
 			repeats++
 			expired := c.at.Sub(before.at) > leaseTime-2*longestFault
 			claimed := before.at.Add(-longestFault) // or later, if a fault came between
-			require.True(f.tb, expired || during(f.absolved, claimed, c.at), "attempt %d for %s came at %s and at %s without a reason; it was recorded at %s\nfaults: %v\nleases lost: %v",
+			missed := slices.ContainsFunc(f.gone, func(at time.Time) bool {
+				return at.After(before.at.Add(-longestFault)) && c.at.Sub(at) > missedFor
+			})
+			require.True(f.tb, expired || missed || during(f.absolved, claimed, c.at), "attempt %d for %s came at %s and at %s without a reason; it was recorded at %s\nfaults: %v\nleases lost: %v",
 				c.attempt, c.company, before.at, c.at, recorded[c.key()], f.paused, f.absolved)
 		}
 		at, ok := recorded[c.key()]

@@ -32,7 +32,8 @@ const (
 	claimTimeout = 10 * time.Second
 
 	// leaseMargin is how much longer a lease runs than the attempt may take. It is the time in
-	// which an outcome must be recorded, and a bound on how late a crash is noticed.
+	// which an outcome must be recorded, and a bound on how late it is noticed that a worker is away,
+	// which does not show otherwise; see presence.
 	leaseMargin = 15 * time.Second
 
 	// burstsPerSecond says how much a rate limit lets through at once: a fourth of what a second

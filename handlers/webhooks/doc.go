@@ -9,8 +9,9 @@
 // A claim is a lease: a row keyed by dispatch and number of attempt, taken in one statement
 // and given back once the read model shows the outcome. Between the two no connection and no
 // transaction is held, so a slow destination costs a goroutine and a socket. A worker that
-// died leaves leases that expire; one that was only slow finds, when it comes to record, that
-// the dispatch's stream has moved on.
+// died leaves leases that others end once they miss its session, an advisory lock each, for some
+// seconds, and that expire in any case; one that was only slow or cut off finds, when it comes to
+// record, that the dispatch's stream has moved on.
 //
 // # What a destination can rely on
 //
@@ -19,7 +20,7 @@
 // and none gets more than its share of the workers.
 //
 // One that is ordered gets them by sequence, each when all before it have ended. A worker that was
-// suspended for longer than its lease may still send one that another worker has made an end of, while
+// cut off, or suspended for longer than its lease, may still send one that another worker has made an end of, while
 // the next is under way: nothing on this side can call that request back. Its outcome is refused, and its
 // receiver knows it by the Ledger-Sequence, which is not above the last.
 package webhooks

@@ -16,6 +16,16 @@ var SweepSecrets = sweepSecrets
 // Judge is what a worker does every second or so.
 var Judge = judge
 
+// EndLeases is what a worker does every second or so about those that are gone. absent are the looks in a row that
+// found them gone.
+func EndLeases(ctx context.Context, pool *pgxpool.Pool, absent map[uuid.UUID]int) error {
+	l := leases{pool: pool, worker: uuid.New()}
+	return l.end(ctx, absent)
+}
+
+// AbsentLooks is how many of them it takes.
+const AbsentLooks = absentLooks
+
 // NewTokens returns the tokens of a destination.
 var NewTokens = newTokens
 

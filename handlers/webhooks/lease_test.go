@@ -1,11 +1,14 @@
 package webhooks_test
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -60,17 +63,42 @@ func TestProcessThatStopsLeavesTheRestToTheOther(t *testing.T) {
 	}
 }
 
-// lease enters a lease as a dead worker would have left it.
-func (b *bundle) lease(t *testing.T, dispatch domain.DispatchID, destination domain.DestinationID, expires time.Duration) {
+// A suspended worker is one that does nothing, but is there until it leaves.
+type suspended struct {
+	id    uuid.UUID
+	leave func()
+}
+
+// lease enters a lease of a worker that is suspended.
+func (b *bundle) lease(t *testing.T, dispatch domain.DispatchID, destination domain.DestinationID, expires time.Duration) suspended {
 	t.Helper()
 	const query = `
 		INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
 		VALUES ($1, $2, 1, $3, now() + make_interval(secs => $4))`
-	_, err := b.pool.Exec(t.Context(), query, destination, dispatch, uuid.New(), expires.Seconds())
+	worker := uuid.New()
+	leave := b.attend(t, worker)
+	_, err := b.pool.Exec(t.Context(), query, destination, dispatch, worker, expires.Seconds())
 	require.NoError(t, err)
+	return suspended{worker, leave}
 }
 
-func TestLeaseOfADeadWorkerIsTakenOverWhenItHasExpiredNotBefore(t *testing.T) {
+// attend holds the lock of a worker until the test ends, or the function that it returns is called.
+func (b *bundle) attend(t *testing.T, worker uuid.UUID) (leave func()) {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), b.pool.Config().ConnConfig)
+	require.NoError(t, err)
+	leave = sync.OnceFunc(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`) // which a session that is closed does a little later
+		_ = conn.Close(ctx)
+	})
+	t.Cleanup(leave)
+	_, err = conn.Exec(t.Context(), `SELECT pg_advisory_lock_shared(hashtextextended('ledger worker ' || $1::text, 0))`, worker.String())
+	require.NoError(t, err)
+	return leave
+}
+
+func TestLeaseOfASuspendedWorkerIsTakenOverWhenItHasExpiredNotBefore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r := newReceiver(t, ok)
@@ -94,7 +122,7 @@ func TestLeaseOfADeadWorkerIsTakenOverWhenItHasExpiredNotBefore(t *testing.T) {
 	require.Equal(t, map[domain.DispatchID]int{ids[0]: 1, ids[1]: 1, ids[2]: 1}, r.times())
 }
 
-func TestLeasesOfADeadWorkerTakeTheDestinationsShareUntilTheyExpire(t *testing.T) {
+func TestLeasesOfASuspendedWorkerTakeTheDestinationsShareUntilTheyExpire(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.cfg.Share = 3

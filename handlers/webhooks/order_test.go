@@ -259,7 +259,7 @@ func TestOrderGoesOnAfterABreakerWasOpen(t *testing.T) {
 	require.Equal(t, sequences(2), slices.Compact(sequencesOf(r.all())))
 }
 
-func TestLeaseOfADeadWorkerHoldsTheRest(t *testing.T) {
+func TestLeaseOfASuspendedWorkerHoldsTheRest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r := newReceiver(t, ok)

@@ -91,13 +91,14 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (*Attempts, er
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
 	cfg.Grace = cmp.Or(cfg.Grace, 65*time.Second)
 
+	worker := uuid.New()
 	stopped, stop := context.WithCancel(ctx)
 	metrics := newMetrics()
 	queue := &subscriber{
 		cfg: cfg, log: cfg.Log, metrics: metrics, stop: stop, stopped: stopped,
-		leases: leases{pool: cfg.Pool, worker: uuid.New(), share: cfg.Share},
-		shown:  cfg.Store.Mark("dispatches"),
-		load:   newLoad(cfg.Workers), search: newSearch(cfg.Poll), held: map[attemptKey]bool{}, freed: make(chan struct{}, 1),
+		leases: leases{pool: cfg.Pool, worker: worker, share: cfg.Share}, presence: presence{pool: cfg.Pool, worker: worker},
+		shown: cfg.Store.Mark("dispatches"),
+		load:  newLoad(cfg.Workers), search: newSearch(cfg.Poll), held: map[attemptKey]bool{}, freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
 		cfg: cfg, queue: queue, metrics: metrics, log: cfg.Log,

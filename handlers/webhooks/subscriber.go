@@ -2,12 +2,14 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
@@ -17,11 +19,12 @@ import (
 // nacked; its context outlives the subscription, so that an attempt under way can end and be
 // recorded.
 type subscriber struct {
-	cfg     Config
-	leases  leases
-	shown   *eventstore.Watermark // of the read model of dispatches
-	log     *slog.Logger
-	metrics *metrics
+	cfg      Config
+	leases   leases
+	presence presence
+	shown    *eventstore.Watermark // of the read model of dispatches
+	log      *slog.Logger
+	metrics  *metrics
 
 	stop    context.CancelFunc
 	stopped context.Context
@@ -59,9 +62,12 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	out := make(chan *message.Message)
 	ctx, cancel := context.WithCancel(ctx)
 	context.AfterFunc(s.stopped, cancel)
+	present, leave := context.WithCancel(context.WithoutCancel(ctx))
+	s.running.Go(func() { s.presence.keep(present, s.signal) })
 	s.running.Go(func() {
 		defer close(out)
 		defer cancel()
+		defer leave()
 		s.run(ctx, out)
 		s.drain()
 	})
@@ -97,6 +103,8 @@ func (s *subscriber) drain() {
 // run claims and hands out until ctx is done.
 func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 	var released, swept, looked, judged time.Time
+	absent := map[uuid.UUID]int{}
+	pause(ctx, presencePing, nil, s.freed) // until it may claim
 	for ctx.Err() == nil {
 		position, shown := s.shown.Next()
 		claimed, err := s.next(ctx, position, out)
@@ -115,7 +123,7 @@ func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
 		}
 		if err == nil && now.Sub(judged) > judgeEvery {
 			judged = now
-			err = judge(ctx, s.cfg)
+			err = errors.Join(judge(ctx, s.cfg), s.leases.end(ctx, absent))
 		}
 		s.report(ctx, err)
 		switch {
@@ -166,6 +174,9 @@ func pause(ctx context.Context, d time.Duration, shown, freed <-chan struct{}) {
 // next claims what is due and workers are free for, and hands it out. shown is the position up to
 // which the read model has come.
 func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out chan<- *message.Message) (int, error) {
+	if !s.presence.held.Load() {
+		return 0, errAbsent
+	}
 	began := s.cfg.Now()
 	s.mu.Lock()
 	if s.load.free == 0 {
