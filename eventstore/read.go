@@ -62,6 +62,37 @@ func ReadPage(ctx context.Context, q Querier, first, last Position, types ...str
 	return records, nil
 }
 
+// ReadAt returns the records at positions, in order.
+func ReadAt(ctx context.Context, q Querier, positions []Position) ([]Record, error) {
+	const query = `SELECT ` + columns + ` FROM events WHERE position = ANY ($1) ORDER BY position`
+	rows, _ := q.Query(ctx, query, positions) // CollectRows reports the error
+	records, err := pgx.CollectRows(rows, scanRecord)
+	if err != nil {
+		return nil, fmt.Errorf("read %d positions: %w", len(positions), err)
+	}
+	return records, nil
+}
+
+// PositionsOf returns where the events of all those streams are, in order. It costs a look-up for each
+// stream, be it there or not.
+func PositionsOf(ctx context.Context, q Querier, streams []string) ([]Position, error) {
+	const query = `
+		SELECT e.position
+		FROM unnest($1::text[]) AS s(stream)
+		CROSS JOIN LATERAL (
+			SELECT position FROM events
+			WHERE stream = s.stream
+			OFFSET 0 -- a look-up for each, whatever the planner thinks of their number
+		) AS e
+		ORDER BY e.position`
+	rows, _ := q.Query(ctx, query, streams) // CollectRows reports the error
+	positions, err := pgx.CollectRows(rows, pgx.RowTo[Position])
+	if err != nil {
+		return nil, fmt.Errorf("find events of %d streams: %w", len(streams), err)
+	}
+	return positions, nil
+}
+
 // ReadPage returns up to limit records after a position, in order.
 func (s *Store) ReadPage(ctx context.Context, after Position, limit int) ([]Record, error) {
 	return ReadPage(ctx, s.pool, after+1, after+Position(limit))

@@ -17,6 +17,19 @@ import (
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 )
 
+func TestEventsOfStreamsAreFoundInOrder(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t)
+	store := newStore(pool)
+	fill(t, store, 3, "a", "b", "c")
+	positions, err := eventstore.PositionsOf(t.Context(), pool, []string{"c", "none", "a"})
+	require.NoError(t, err)
+	require.Equal(t, []eventstore.Position{1, 3, 4, 6, 7, 9}, positions)
+	records, err := eventstore.ReadAt(t.Context(), pool, []eventstore.Position{9, 4, 400})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a 1", "c 2"}, texts(t, records))
+}
+
 func TestPositionAtIsWhatAScanFinds(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)

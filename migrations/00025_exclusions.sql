@@ -31,7 +31,12 @@ CREATE TABLE exclusion_totals (
 
 COMMENT ON TABLE exclusion_totals IS 'How many exclusions there are, kept rather than counted.';
 
+-- For what happened to a company, which is looked up under all deliveries of an organisation.
+
+CREATE INDEX dispatch_deliveries_of_organisation ON dispatch_deliveries (organisation_id);
+
 -- +goose Down
 
+DROP INDEX dispatch_deliveries_of_organisation;
 DROP TABLE exclusion_totals;
 DROP TABLE exclusions;

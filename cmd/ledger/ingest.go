@@ -35,8 +35,8 @@ reported with its number and harms no other; then the exit code is 1.`
 
 // Run sends the file.
 func (v *ingestVerb) Run(ctx context.Context, w world) error {
-	if u, err := url.Parse(v.Server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("--server must be an address such as http://127.0.0.1:8080: %q is none", v.Server)
+	if err := checkServer(v.Server); err != nil {
+		return err
 	}
 	in, size, err := v.open(w)
 	if err != nil {
@@ -58,7 +58,7 @@ func (v *ingestVerb) Run(ctx context.Context, w world) error {
 		bar.set(bytes, max(size, bytes))
 	})
 	bar.finish()
-	if v.Candidates {
+	if v.Candidates || total.disqualified > 0 { // what is excluded is, also when it came qualified
 		fmt.Fprintf(w.out, "%d disqualified, ", total.disqualified)
 	}
 	fmt.Fprintf(w.out, "%d accepted, %d duplicates, %d rejected\n", total.accepted, total.duplicates, total.rejected)
@@ -66,6 +66,14 @@ func (v *ingestVerb) Run(ctx context.Context, w world) error {
 		err = fmt.Errorf("%d lines were rejected", total.rejected)
 	}
 	return err
+}
+
+// checkServer returns an error unless server is the address of one.
+func checkServer(server string) error {
+	if u, err := url.Parse(server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("--server must be an address such as http://127.0.0.1:8080: %q is none", server)
+	}
+	return nil
 }
 
 // open returns the file and its size, 0 when that is not known.

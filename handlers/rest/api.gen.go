@@ -1539,6 +1539,40 @@ type ExclusionSummary struct {
 	Rejected int `json:"rejected"`
 }
 
+// ExplainedEvent defines model for ExplainedEvent.
+type ExplainedEvent struct {
+	// DeliveryConfigurationID Of the delivery.
+	DeliveryConfigurationID *string `json:"delivery_configuration_id,omitempty"`
+
+	// DeliveryID Of the hand-over, as in webhooks.
+	DeliveryID    *string `json:"delivery_id,omitempty"`
+	DestinationID *string `json:"destination_id,omitempty"`
+	DispatchID    *string `json:"dispatch_id,omitempty"`
+	ExclusionID   *string `json:"exclusion_id,omitempty"`
+
+	// Position Place in the log.
+	Position   int64     `json:"position"`
+	RecordedAt time.Time `json:"recorded_at"`
+
+	// Sentence What happened.
+	Sentence string `json:"sentence"`
+
+	// Type Example: company.qualified
+	Type string `json:"type"`
+}
+
+// ExplanationPage Example: {"has_more":false,"items":[{"delivery_configuration_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","exclusion_id":"exc_5k9zq3v8yf2rtq0e8h6a3c5dmw","position":12,"recorded_at":"2025-11-30T12:00:00.418233Z","sentence":"Received under dcf_01k9zq3v8yf2rtq0e8h6a3c5dm and disqualified, since the domain example.com is excluded: A customer already.","type":"company.disqualified"}],"limit":20,"offset":0,"total":1}
+type ExplanationPage struct {
+	HasMore bool             `json:"has_more"`
+	Items   []ExplainedEvent `json:"items"`
+	Limit   int              `json:"limit"`
+
+	// NextCursor Goes on to what is newer. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+	Offset     int64   `json:"offset"`
+	Total      int64   `json:"total"`
+}
+
 // ItemError defines model for ItemError.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
@@ -2200,6 +2234,9 @@ type WebhookEventEvent string
 // WebhookEventName defines model for WebhookEventName.
 type WebhookEventName string
 
+// CompanyID defines model for CompanyId.
+type CompanyID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2424,6 +2461,24 @@ type ProveEventParams struct {
 
 // ValidateAuthParams defines parameters for ValidateAuth.
 type ValidateAuthParams struct {
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ExplainCompanyParams defines parameters for ExplainCompany.
+type ExplainCompanyParams struct {
+	// Limit How many items the page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Offset How many items to skip. It is counted from the start of the list as it is at each request; to go on after a page, `cursor` is sure, and costs the same however deep. So does an offset into companies, events, sequences, and dispatches without a `status`; in other lists the time rises slowly with it.
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -3595,6 +3650,9 @@ type ServerInterface interface {
 	// ValidateAuth Tells whether the key is active, and what it may do
 	// (GET /api/v1/auth/validate)
 	ValidateAuth(ctx echo.Context, params ValidateAuthParams) error
+	// ExplainCompany Tells in plain words what happened to a company, oldest first
+	// (GET /api/v1/companies/{company_id}/explanation)
+	ExplainCompany(ctx echo.Context, companyID CompanyID, params ExplainCompanyParams) error
 	// ListDeliveries Lists the caller's deliveries, newest first
 	// (GET /api/v1/deliveries)
 	ListDeliveries(ctx echo.Context, params ListDeliveriesParams) error
@@ -4354,6 +4412,77 @@ func (w *ServerInterfaceWrapper) ValidateAuth(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ValidateAuth(ctx, params)
+	return err
+}
+
+// ExplainCompany converts echo context to params.
+func (w *ServerInterfaceWrapper) ExplainCompany(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "company_id" -------------
+	var companyID CompanyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "company_id", ctx.Param("company_id"), &companyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter company_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExplainCompanyParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExplainCompany(ctx, companyID, params)
 	return err
 }
 
@@ -6471,6 +6600,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/exclusions", wrapper.AddExclusions, options.OperationMiddlewares["addExclusions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/exclusions/:exclusion_id", wrapper.RemoveExclusion, options.OperationMiddlewares["removeExclusion"]...)
 	router.GET(options.BaseURL+"/api/v1/exclusions/:exclusion_id", wrapper.ReadExclusion, options.OperationMiddlewares["readExclusion"]...)
+	router.GET(options.BaseURL+"/api/v1/companies/:company_id/explanation", wrapper.ExplainCompany, options.OperationMiddlewares["explainCompany"]...)
 	router.GET(options.BaseURL+"/api/v1/prospect-searches", wrapper.ListProspectSearches, options.OperationMiddlewares["listProspectSearches"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/checkpoint", wrapper.ReadCheckpoint, options.OperationMiddlewares["readCheckpoint"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/proof", wrapper.ProveEvent, options.OperationMiddlewares["proveEvent"]...)
@@ -11005,6 +11135,293 @@ type ValidateAuth503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ValidateAuth503ApplicationProblemPlusJSONResponse) VisitValidateAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompanyRequestObject struct {
+	CompanyID CompanyID `json:"company_id"`
+	Params    ExplainCompanyParams
+}
+
+type ExplainCompanyResponseObject interface {
+	VisitExplainCompanyResponse(w http.ResponseWriter) error
+}
+
+type ExplainCompany200ResponseHeaders struct {
+	LedgerPosition     *int64
+	Link               *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ExplainCompany200JSONResponse struct {
+	Body    ExplanationPage
+	Headers ExplainCompany200ResponseHeaders
+}
+
+func (response ExplainCompany200JSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany401ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany403ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany404ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany422ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany429ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany500ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainCompany503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ExplainCompany503ApplicationProblemPlusJSONResponse) VisitExplainCompanyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22129,6 +22546,9 @@ type StrictServerInterface interface {
 	// ValidateAuth Tells whether the key is active, and what it may do
 	// (GET /api/v1/auth/validate)
 	ValidateAuth(ctx context.Context, request ValidateAuthRequestObject) (ValidateAuthResponseObject, error)
+	// ExplainCompany Tells in plain words what happened to a company, oldest first
+	// (GET /api/v1/companies/{company_id}/explanation)
+	ExplainCompany(ctx context.Context, request ExplainCompanyRequestObject) (ExplainCompanyResponseObject, error)
 	// ListDeliveries Lists the caller's deliveries, newest first
 	// (GET /api/v1/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
@@ -22608,6 +23028,32 @@ func (sh *strictHandler) ValidateAuth(ctx echo.Context, params ValidateAuthParam
 		return err
 	} else if validResponse, ok := response.(ValidateAuthResponseObject); ok {
 		return validResponse.VisitValidateAuthResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExplainCompany operation middleware
+func (sh *strictHandler) ExplainCompany(ctx echo.Context, companyID CompanyID, params ExplainCompanyParams) error {
+	var request ExplainCompanyRequestObject
+
+	request.CompanyID = companyID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExplainCompany(ctx.Request().Context(), request.(ExplainCompanyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExplainCompany")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExplainCompanyResponseObject); ok {
+		return validResponse.VisitExplainCompanyResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

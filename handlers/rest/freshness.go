@@ -39,6 +39,7 @@ var readModels = map[string][]projections.Projection{
 	"readCheckpoint":        {},
 	"proveEvent":            {projections.Deliveries(), projections.Dispatches()},
 	"proveConsistency":      {},
+	"explainCompany":        {projections.Dispatches()},
 	"listOrganisations":     {},
 	"readOrganisation":      {},
 	"listKeys":              {},

@@ -1,0 +1,55 @@
+package domain_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openprospect/delivery-ledger/domain"
+)
+
+func TestEveryEventHasWords(t *testing.T) {
+	t.Parallel()
+	said := map[string]string{}
+	for _, zero := range domain.Events() {
+		event := decode(t, zero, golden(t, zero.EventType()))
+		text := domain.Words(event)
+		require.NotEmpty(t, text, "%s: let domain.Words say what happened", zero.EventType())
+		require.Regexp(t, `^[A-Za-z].*\.$`, text, zero.EventType())
+		require.NotContains(t, text, "\n")
+		require.NotContains(t, text, "%!", "of %s", zero.EventType())
+		require.NotContains(t, text, "sec_", "no secret is named")
+		require.Empty(t, said[text], "%s and %s say the same", said[text], zero.EventType())
+		said[text] = zero.EventType()
+		require.NotEmpty(t, domain.Words(zero), "also where nothing more is known")
+	}
+}
+
+func TestWordsStandOnALineOfATerminal(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "dsp_1 to dst_1 was cancelled: it [31m is gone.",
+		domain.Words(domain.DispatchCancelled{Dispatch: "dsp_1", Destination: "dst_1", Reason: "it\x1b[31m\r\nis  gone"}))
+}
+
+func TestWordsSayWhy(t *testing.T) {
+	t.Parallel()
+	words := func(path string, zero domain.Event) string {
+		for _, name := range goldenPaths(t, zero.EventType()) {
+			if strings.HasSuffix(name, path) {
+				data, err := os.ReadFile(name)
+				require.NoError(t, err)
+				return domain.Words(decode(t, zero, data))
+			}
+		}
+		require.Fail(t, path)
+		return ""
+	}
+	require.Equal(t, "Received as a candidate under dcf_1 and disqualified by version 2 of its rules with a score of 40 "+
+		"(hubspot: met; revenue: not met, as it could not be evaluated, no such key: revenue).", words("disqualified.v1.json", domain.CompanyDisqualified{}))
+	require.Equal(t, "Received under dcf_1 and disqualified, since the domain acme.com is excluded: A customer already.",
+		words("disqualified.v1.2.json", domain.CompanyDisqualified{}))
+	require.Regexp(t, `^Attempt \d of dsp_\S+ to dst_\S+ failed after \S+: .+\. The next one is due at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.$`,
+		words("failed.v1.json", domain.AttemptFailed{}))
+}
