@@ -90,6 +90,7 @@ func TestARebuildKilledInAnyPhaseLeavesWhatIsReadAndIsMadeGood(t *testing.T) {
 
 			c.qualify(t, delivery, "comp_after")
 			c.awaitCount(t, delivery, "delivered", 6)
+			c.awaitCaughtUp(t)
 			require.Len(t, c.pull(t, delivery, "2"), 6)
 			out, errs, err := ledger(t, "rebuild", "companies", "--database-url", database)
 			require.NoError(t, err, errs)
