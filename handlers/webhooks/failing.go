@@ -12,9 +12,6 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
-// judgeEvery is how often destinations that fail are looked through.
-const judgeEvery = time.Second
-
 // Bounds of a look at the destinations that fail.
 const (
 	judgeMost = 100    // in one look

@@ -27,8 +27,9 @@ const (
 	presenceAgain = 100 * time.Millisecond // from the loss of a session to the next
 	presencePing  = 2 * time.Second        // between looks whether the session is alive
 	presenceWait  = 10 * time.Second       // within which it must answer
+	presenceLook  = time.Second            // between looks whether others are gone
 
-	// absentLooks is how many looks in a row, judgeEvery apart, must find a worker gone before its leases end. A worker
+	// absentLooks is how many looks in a row must find a worker gone before its leases end. A worker
 	// whose session was closed, or whose database was restarted, is back by then.
 	absentLooks = 4
 )

@@ -3,14 +3,10 @@ package webhooks
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// secretsEvery is how often secrets are looked through.
-const secretsEvery = 10 * time.Minute
 
 // sweepSecrets deletes the secrets of destinations ("sec_…") that none names: those of destinations that were
 // removed or got another, those whose overlap has ended, and those that were put for a change that

@@ -2,14 +2,12 @@ package webhooks
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
@@ -49,9 +47,7 @@ type settled struct {
 // Timing of the claims.
 const (
 	claimPause     = 4 * time.Millisecond // between claims while there is enough to do
-	releaseEvery   = 250 * time.Millisecond
-	releaseTimeout = 2 * time.Second // of the last one
-	sweepEvery     = time.Minute
+	releaseTimeout = 2 * time.Second      // of the last one
 )
 
 // Subscribe hands out claims until ctx is done or the subscriber is closed. Then it waits until
@@ -102,28 +98,13 @@ func (s *subscriber) drain() {
 
 // run claims and hands out until ctx is done.
 func (s *subscriber) run(ctx context.Context, out chan<- *message.Message) {
-	var released, swept, looked, judged time.Time
-	absent := map[uuid.UUID]int{}
+	chores := s.chores()
 	pause(ctx, presencePing, nil, s.freed) // until it may claim
 	for ctx.Err() == nil {
 		position, shown := s.shown.Next()
 		claimed, err := s.next(ctx, position, out)
-		now := s.cfg.Now()
-		if err == nil && now.Sub(released) > releaseEvery {
-			released = now
-			err = s.release(ctx)
-		}
-		if err == nil && now.Sub(swept) > sweepEvery {
-			swept = now
-			err = s.leases.sweep(ctx)
-		}
-		if err == nil && now.Sub(looked) > secretsEvery {
-			looked = now
-			err = sweepSecrets(ctx, s.cfg.Pool)
-		}
-		if err == nil && now.Sub(judged) > judgeEvery {
-			judged = now
-			err = errors.Join(judge(ctx, s.cfg), s.leases.end(ctx, absent))
+		if err == nil {
+			err = chores.do(ctx, s.cfg.Now())
 		}
 		s.report(ctx, err)
 		switch {
