@@ -58,9 +58,9 @@ func (s *Server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 
 // showEvent returns an event as the API shows it.
 func showEvent(e projections.AuditEvent) (Event, error) {
-	var data map[string]any
+	var fields map[string]json.RawMessage
 	var metadata eventstore.Metadata
-	if err := json.Unmarshal(e.Data, &data); err != nil {
+	if err := json.Unmarshal(e.Data, &fields); err != nil {
 		return Event{}, fmt.Errorf("show event %d: %w", e.Position, err)
 	}
 	if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
@@ -69,8 +69,16 @@ func showEvent(e projections.AuditEvent) (Event, error) {
 	switch e.Type {
 	case domain.CompanyQualified{}.EventType(), domain.CompanyDisqualified{}.EventType():
 		for _, name := range []string{"company", "prospects", "attributes"} { // whose reading needs other scopes
-			delete(data, name)
+			delete(fields, name) // undecoded: a number in it may be too large for that
 		}
+	}
+	data := make(map[string]any, len(fields))
+	for name, raw := range fields {
+		var field any
+		if err := json.Unmarshal(raw, &field); err != nil {
+			return Event{}, fmt.Errorf("show %s of event %d: %w", name, e.Position, err)
+		}
+		data[name] = field
 	}
 	withoutSecrets(data)
 	return Event{

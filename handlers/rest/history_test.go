@@ -94,3 +94,14 @@ func TestAuditTrailOutlivesItsDelivery(t *testing.T) {
 	require.Equal(t, []string{"delivery.deleted", "delivery.created"}, kinds(t, c.call(t, http.StatusOK, "GET", path+"/events", "")))
 	f.foreigner(t).call(t, http.StatusNotFound, "GET", path+"/events", "")
 }
+
+func TestAuditTrailTellsOfCompaniesWithNumbersBeyondAllBounds(t *testing.T) {
+	t.Parallel()
+	c, _ := setup(t)
+	id := c.createDelivery(t, judgedDelivery)
+	huge := `"company":{"id":"a","name":"x","revenue":1e400}`
+	c.qualify(t, id, `{`+huge+`,"qualification_score":1}`)
+	_, a := c.judge(t, id, strings.Replace(`{`+huge+`,"attributes":{"x":1e400}}`, `"a"`, `"b"`, 1))
+	trail := c.call(t, http.StatusOK, "GET", "/api/v1/deliveries/"+id+"/events?limit=2", "", minPosition, a.header.Get("Ledger-Position"))
+	require.Equal(t, []string{"company.disqualified", "company.qualified"}, kinds(t, trail))
+}
