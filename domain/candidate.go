@@ -55,13 +55,9 @@ func (c JudgeCandidate) Decide(h HandOver, now time.Time) ([]Event, error) {
 	if h.Disqualified.Fingerprint == sum && h.Disqualified.Profile == version && h.Disqualified.Excluded == nil {
 		return nil, nil
 	}
-	seen, err := rules.NewCandidate(c.Candidate.Company, c.Candidate.Prospects, c.Candidate.Attributes)
+	_, judged, err := c.judge()
 	if err != nil {
-		return nil, fmt.Errorf("read candidate %s: %w", c.CompanyID, err)
-	}
-	judged, err := c.Delivery.judge.Judge(seen)
-	if err != nil {
-		return nil, fmt.Errorf("judge candidate %s by %s: %w", c.CompanyID, c.Delivery.ID, err)
+		return nil, err
 	}
 	if judged.Qualified {
 		return c.qualify(judged, now)
@@ -75,6 +71,17 @@ func (c JudgeCandidate) Decide(h HandOver, now time.Time) ([]Event, error) {
 		disqualified.Attributes = c.Candidate.Attributes
 	}
 	return []Event{disqualified}, nil
+}
+
+// judge returns the candidate as the rules see it, and what they say of it.
+func (c JudgeCandidate) judge() (seen rules.Candidate, judged rules.Judgement, err error) {
+	if seen, err = rules.NewCandidate(c.Candidate.Company, c.Candidate.Prospects, c.Candidate.Attributes); err != nil {
+		return seen, judged, fmt.Errorf("read candidate %s: %w", c.CompanyID, err)
+	}
+	if judged, err = c.Delivery.judge.Judge(seen); err != nil {
+		return seen, judged, fmt.Errorf("judge candidate %s by %s: %w", c.CompanyID, c.Delivery.ID, err)
+	}
+	return seen, judged, nil
 }
 
 // qualify returns what handing the company over adds.

@@ -20,6 +20,9 @@ type Verdict struct {
 	Error string `json:"error,omitempty"` // why it could not be evaluated; then it is not met
 }
 
+// maxSaid is the length in characters of what is said of a rule that could not be evaluated.
+const maxSaid = 300
+
 // A Judge evaluates a profile. It may be used from many goroutines.
 type Judge struct {
 	profile Profile
@@ -50,7 +53,7 @@ func (j *Judge) Judge(c Candidate) (Judgement, error) {
 		left -= began - max(0, m.left)
 		v := Verdict{Rule: rule.Name, Met: holds && m.err == nil}
 		if m.err != nil {
-			v.Error = m.err.Error()
+			v.Error = beginning(m.err.Error(), maxSaid) // it may say what the candidate has
 		}
 		judged.Verdicts[i] = v
 		all += rule.weight()

@@ -484,6 +484,30 @@ func (e ReplayFilterStatus) Valid() bool {
 	}
 }
 
+// Defines values for RulesTestResultOutcome.
+const (
+	WouldBeDisqualified RulesTestResultOutcome = "disqualified"
+	WouldBeExcluded     RulesTestResultOutcome = "excluded"
+	WouldBeRejected     RulesTestResultOutcome = "rejected"
+	WouldQualify        RulesTestResultOutcome = "qualified"
+)
+
+// Valid indicates whether the value is a known member of the RulesTestResultOutcome enum.
+func (e RulesTestResultOutcome) Valid() bool {
+	switch e {
+	case WouldBeDisqualified:
+		return true
+	case WouldBeExcluded:
+		return true
+	case WouldBeRejected:
+		return true
+	case WouldQualify:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Admin                Scope = "admin"
@@ -2083,10 +2107,100 @@ type Rule struct {
 	When Condition `json:"when"`
 }
 
+// RuleSight What a candidate has in a field. Of all fields together about 32 KiB are shown.
+type RuleSight struct {
+	Field string `json:"field"`
+
+	// More There are more values, or may be: not all was looked through.
+	More bool `json:"more"`
+
+	// Values Texts, numbers, true and false; none when the field is absent or null. Of a text the first 100 characters, with an ellipsis; an object is `{…}`.
+	Values []interface{} `json:"values"`
+}
+
+// RuleVerdict defines model for RuleVerdict.
+type RuleVerdict struct {
+	// Error Why the rule could not be evaluated, in 300 characters at most; then it is not met.
+	Error    *string `json:"error,omitempty"`
+	Met      bool    `json:"met"`
+	Required bool    `json:"required"`
+
+	// Rule Its name.
+	Rule string `json:"rule"`
+
+	// Saw What the fields hold that its comparisons name. Of an expression nothing.
+	Saw    []RuleSight `json:"saw"`
+	Weight int         `json:"weight"`
+}
+
 // Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
 //
 // Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
 type Rules = []Rule
+
+// RulesTest defines model for RulesTest.
+type RulesTest struct {
+	// Candidates As they are sent to `POST …/candidates`. One, or up to 100.
+	Candidates RulesTest_Candidates `json:"candidates"`
+
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules *Rules `json:"rules,omitempty"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold *Threshold `json:"threshold,omitempty"`
+}
+
+// RulesTestCandidates1 defines model for RulesTest.Candidates.1.
+type RulesTestCandidates1 = []Candidate
+
+// RulesTest_Candidates As they are sent to `POST …/candidates`. One, or up to 100.
+type RulesTest_Candidates struct {
+	union json.RawMessage
+}
+
+// RulesTestResult What would come of a candidate. Of one that is excluded, score, reasons and verdicts are what the rules alone say; of one that is rejected there are none.
+type RulesTestResult struct {
+	CompanyID *string    `json:"company_id,omitempty"`
+	Error     *ItemError `json:"error,omitempty"`
+
+	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
+	Exclusion *ExcludedBy `json:"exclusion,omitempty"`
+
+	// Index Of the candidate among those sent, from 0.
+	Index int `json:"index"`
+
+	// MatchReasons Of the rules that are met, in order.
+	MatchReasons *[]string `json:"match_reasons,omitempty"`
+
+	// Outcome `qualified`: it would be handed over. `disqualified`: by the rules. `excluded`: disqualified by an exclusion, whatever the rules say. `rejected`: it is not valid.
+	Outcome            RulesTestResultOutcome `json:"outcome"`
+	QualificationScore *int                   `json:"qualification_score,omitempty"`
+
+	// Threshold The least score with which it qualifies, if it meets each required rule.
+	Threshold *int `json:"threshold,omitempty"`
+
+	// Verdicts On each rule, in order.
+	Verdicts *[]RuleVerdict `json:"verdicts,omitempty"`
+}
+
+// RulesTestResultOutcome `qualified`: it would be handed over. `disqualified`: by the rules. `excluded`: disqualified by an exclusion, whatever the rules say. `rejected`: it is not valid.
+type RulesTestResultOutcome string
+
+// RulesTestSummary Example: {"disqualified":1,"excluded":0,"items":[{"company_id":"comp_xyz791","index":0,"match_reasons":["Uses HubSpot","Revenue \u003e $10M"],"outcome":"qualified","qualification_score":70,"threshold":60,"verdicts":[{"met":true,"required":false,"rule":"hubspot","saw":[{"field":"company.technologies","more":false,"values":["HubSpot","AWS"]}],"weight":40},{"met":true,"required":false,"rule":"revenue","saw":[{"field":"company.revenue","more":false,"values":[12000000]}],"weight":30},{"met":false,"required":false,"rule":"funding","saw":[],"weight":30}]},{"company_id":"comp_xyz792","index":1,"match_reasons":[],"outcome":"disqualified","qualification_score":0,"threshold":60,"verdicts":[{"met":false,"required":false,"rule":"hubspot","saw":[{"field":"company.technologies","more":false,"values":[]}],"weight":40},{"met":false,"required":false,"rule":"revenue","saw":[{"field":"company.revenue","more":false,"values":[]}],"weight":30},{"error":"no such key: funding","met":false,"required":false,"rule":"funding","saw":[],"weight":30}]}],"qualified":1,"rejected":0}
+type RulesTestSummary struct {
+	Disqualified int               `json:"disqualified"`
+	Excluded     int               `json:"excluded"`
+	Items        []RulesTestResult `json:"items"`
+
+	// ProfileVersion Of the delivery's rules and threshold, when these are what was judged by.
+	ProfileVersion *int64 `json:"profile_version,omitempty"`
+	Qualified      int    `json:"qualified"`
+	Rejected       int    `json:"rejected"`
+}
 
 // Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 //
@@ -2823,6 +2937,15 @@ type CancelReplayParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// TestRulesParams defines parameters for TestRules.
+type TestRulesParams struct {
+	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // ReadStatsParams defines parameters for ReadStats.
 type ReadStatsParams struct {
 	// From Begin of the range. Left out: 24 hours before `to`, or 30 days when buckets are days. In a URL, `+` is written `%2B`.
@@ -3100,6 +3223,9 @@ type QualifyCompaniesJSONRequestBody QualifyCompaniesJSONBody
 
 // StartReplayJSONRequestBody defines body for StartReplay for application/json ContentType.
 type StartReplayJSONRequestBody = NewReplay
+
+// TestRulesJSONRequestBody defines body for TestRules for application/json ContentType.
+type TestRulesJSONRequestBody = RulesTest
 
 // AddExclusionsJSONRequestBody defines body for AddExclusions for application/json ContentType.
 type AddExclusionsJSONRequestBody AddExclusionsJSONBody
@@ -3426,6 +3552,68 @@ func (a Prospect) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
+// AsCandidate returns the union data inside the RulesTest_Candidates as a Candidate
+func (t RulesTest_Candidates) AsCandidate() (Candidate, error) {
+	var body Candidate
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCandidate overwrites any union data inside the RulesTest_Candidates as the provided Candidate
+func (t *RulesTest_Candidates) FromCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCandidate performs a merge with any union data inside the RulesTest_Candidates, using the provided Candidate
+func (t *RulesTest_Candidates) MergeCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRulesTestCandidates1 returns the union data inside the RulesTest_Candidates as a RulesTestCandidates1
+func (t RulesTest_Candidates) AsRulesTestCandidates1() (RulesTestCandidates1, error) {
+	var body RulesTestCandidates1
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRulesTestCandidates1 overwrites any union data inside the RulesTest_Candidates as the provided RulesTestCandidates1
+func (t *RulesTest_Candidates) FromRulesTestCandidates1(v RulesTestCandidates1) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRulesTestCandidates1 performs a merge with any union data inside the RulesTest_Candidates, using the provided RulesTestCandidates1
+func (t *RulesTest_Candidates) MergeRulesTestCandidates1(v RulesTestCandidates1) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t RulesTest_Candidates) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *RulesTest_Candidates) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsCandidate returns the union data inside the JudgeCandidatesJSONBody as a Candidate
 func (t JudgeCandidatesJSONBody) AsCandidate() (Candidate, error) {
 	var body Candidate
@@ -3725,6 +3913,9 @@ type ServerInterface interface {
 	// CancelReplay Ends a replay early
 	// (POST /api/v1/deliveries/{delivery_id}/replays/{replay_id}/cancel)
 	CancelReplay(ctx echo.Context, deliveryID DeliveryID, replayID ReplayID, params CancelReplayParams) error
+	// TestRules Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	// (POST /api/v1/deliveries/{delivery_id}/rules/test)
+	TestRules(ctx echo.Context, deliveryID DeliveryID, params TestRulesParams) error
 	// ReadStats Counts what a delivery did, by the hour or day
 	// (GET /api/v1/deliveries/{delivery_id}/stats)
 	ReadStats(ctx echo.Context, deliveryID DeliveryID, params ReadStatsParams) error
@@ -6038,6 +6229,57 @@ func (w *ServerInterfaceWrapper) CancelReplay(ctx echo.Context) error {
 	return err
 }
 
+// TestRules converts echo context to params.
+func (w *ServerInterfaceWrapper) TestRules(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestRulesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestRules(ctx, deliveryID, params)
+	return err
+}
+
 // ReadStats converts echo context to params.
 func (w *ServerInterfaceWrapper) ReadStats(ctx echo.Context) error {
 	var err error
@@ -6595,6 +6837,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays/:replay_id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/qualifications", wrapper.QualifyCompanies, options.OperationMiddlewares["qualifyCompanies"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/candidates", wrapper.JudgeCandidates, options.OperationMiddlewares["judgeCandidates"]...)
+	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/rules/test", wrapper.TestRules, options.OperationMiddlewares["testRules"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/companies", wrapper.ListCompanies, options.OperationMiddlewares["listCompanies"]...)
 	router.GET(options.BaseURL+"/api/v1/exclusions", wrapper.ListExclusions, options.OperationMiddlewares["listExclusions"]...)
 	router.POST(options.BaseURL+"/api/v1/exclusions", wrapper.AddExclusions, options.OperationMiddlewares["addExclusions"]...)
@@ -20023,6 +20266,425 @@ func (response CancelReplay503ApplicationProblemPlusJSONResponse) VisitCancelRep
 	return err
 }
 
+type TestRulesRequestObject struct {
+	DeliveryID DeliveryID `json:"delivery_id"`
+	Params     TestRulesParams
+	Body       *TestRulesJSONRequestBody
+}
+
+type TestRulesResponseObject interface {
+	VisitTestRulesResponse(w http.ResponseWriter) error
+}
+
+type TestRules200ResponseHeaders struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type TestRules200JSONResponse struct {
+	Body    RulesTestSummary
+	Headers TestRules200ResponseHeaders
+}
+
+func (response TestRules200JSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules400ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules401ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules403ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules404ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules409ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules413ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules415ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules422ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules429ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules500ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestRules503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response TestRules503ApplicationProblemPlusJSONResponse) VisitTestRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadStatsRequestObject struct {
 	DeliveryID DeliveryID `json:"delivery_id"`
 	Params     ReadStatsParams
@@ -22621,6 +23283,9 @@ type StrictServerInterface interface {
 	// CancelReplay Ends a replay early
 	// (POST /api/v1/deliveries/{delivery_id}/replays/{replay_id}/cancel)
 	CancelReplay(ctx context.Context, request CancelReplayRequestObject) (CancelReplayResponseObject, error)
+	// TestRules Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	// (POST /api/v1/deliveries/{delivery_id}/rules/test)
+	TestRules(ctx context.Context, request TestRulesRequestObject) (TestRulesResponseObject, error)
 	// ReadStats Counts what a delivery did, by the hour or day
 	// (GET /api/v1/deliveries/{delivery_id}/stats)
 	ReadStats(ctx context.Context, request ReadStatsRequestObject) (ReadStatsResponseObject, error)
@@ -23911,6 +24576,55 @@ func (sh *strictHandler) CancelReplay(ctx echo.Context, deliveryID DeliveryID, r
 		return err
 	} else if validResponse, ok := response.(CancelReplayResponseObject); ok {
 		return validResponse.VisitCancelReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestRules operation middleware
+func (sh *strictHandler) TestRules(ctx echo.Context, deliveryID DeliveryID, params TestRulesParams) error {
+	var request TestRulesRequestObject
+
+	request.DeliveryID = deliveryID
+	request.Params = params
+
+	var body TestRulesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestRules(ctx.Request().Context(), request.(TestRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestRules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestRulesResponseObject); ok {
+		return validResponse.VisitTestRulesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

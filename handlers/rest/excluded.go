@@ -17,6 +17,11 @@ func (h *handOver) exclude(ctx context.Context, items []*item) error {
 		h.unexcluded = &eventstore.Guard{Stream: domain.ExclusionsStream(h.organisation)}
 		return nil
 	}
+	return h.lookUp(ctx, items)
+}
+
+// lookUp notes which of the items are excluded, by the log alone.
+func (h *handOver) lookUp(ctx context.Context, items []*item) error {
 	var streams []string
 	ends := make([]int, len(items)) // of each item's streams
 	for i, it := range items {

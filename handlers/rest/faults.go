@@ -113,6 +113,12 @@ func explain(e *openapi3.SchemaError) string {
 		return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
 	case "maxItems":
 		return fmt.Sprintf("must have at most %d items", *s.MaxItems)
+	case "oneOf":
+		names := make([]string, len(s.OneOf))
+		for i, one := range s.OneOf {
+			names[i] = typeName(one.Value)
+		}
+		return "must be " + strings.Join(names, " or ")
 	}
 	return "must be " + typeName(s)
 }

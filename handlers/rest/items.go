@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -49,6 +50,26 @@ func (h *handOver) item(index int, raw []byte, named []domain.Fault) *item {
 		it.fault = invalid(beside(named, merge(faults, more)))
 	}
 	return it
+}
+
+// items yields the items in a JSON array, with their sizes. It fails with errNotJSON.
+func (h *handOver) items(list []byte) (iter.Seq2[*item, int], error) {
+	found, err := inspectItems(list, h.schema)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(*item, int) bool) {
+		n := 0
+		for raw := range elements(list) {
+			it, size := &item{index: n, fault: errTooDeep}, 0
+			if !found[n].deep {
+				it, size = h.item(n, raw, found[n].faults), len(raw)
+			}
+			if n++; !yield(it, size) {
+				return
+			}
+		}
+	}, nil
 }
 
 // decode takes the fields of a qualification and returns what is wrong with their form. Case

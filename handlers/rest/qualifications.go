@@ -137,19 +137,13 @@ func (h *handOver) document(ctx context.Context, body []byte) error {
 
 // list hands over what a JSON array contains.
 func (h *handOver) list(ctx context.Context, body []byte) error {
-	found, err := inspectItems(body, h.schema)
+	items, err := h.items(body)
 	if err != nil {
 		return err
 	}
 	var c chunk
-	n := 0
-	for raw := range elements(body) {
-		if found[n].deep {
-			c.add(&item{index: n, fault: errTooDeep}, 0)
-		} else {
-			c.add(h.item(n, raw, found[n].faults), len(raw))
-		}
-		if n++; c.full(len(h.targets)) {
+	for it, size := range items {
+		if c.add(it, size); c.full(len(h.targets)) {
 			if err := h.commit(ctx, c.take()); err != nil {
 				return err
 			}

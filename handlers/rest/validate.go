@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -31,6 +33,15 @@ const (
 // judgedSingly reports whether an operation's body is judged item by item, by its handler.
 func judgedSingly(operation string) bool {
 	return operation == "qualifyCompanies" || operation == "judgeCandidates" || operation == "addExclusions"
+}
+
+// judgedSinglyIn returns the member of an operation's body whose items are judged singly, by its handler; "" when
+// there is none.
+func judgedSinglyIn(operation string) string {
+	if operation == "testRules" {
+		return "candidates"
+	}
+	return ""
 }
 
 // validate holds a request against the contract: all that is wrong with it is told at once.
@@ -131,6 +142,11 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	if err != nil {
 		return err
 	}
+	aside := judgedSinglyIn(op.id)
+	data, items, err := setAside(data, aside)
+	if err != nil {
+		return err
+	}
 	named, err := inspect(data, schema)
 	if err != nil {
 		return err
@@ -150,6 +166,9 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 	}
 	faults = besideRules(ruleFaults(object), faults)
 	if faults = beside(named, faults); len(faults) == 0 {
+		if items != nil {
+			object[aside] = json.RawMessage(items)
+		}
 		r.Body = validBody{ReadCloser: http.NoBody, value: withIntegers(object)}
 		return nil
 	}
@@ -161,6 +180,34 @@ func (s *Server) checkBody(op *operation, schema *openapi3.Schema, r *http.Reque
 		faults = merge(faults, more)
 	}
 	return invalid(faults)
+}
+
+// setAside takes the items out of the member of that name, "" for none, of a body that may be an object. It fails
+// with errNotJSON.
+func setAside(body []byte, name string) (rest, items []byte, err error) {
+	if name == "" {
+		return body, nil, nil
+	}
+	if !jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true)) {
+		return nil, nil, errNotJSON
+	}
+	if body = bytes.TrimSpace(body); body[0] != '{' {
+		return body, nil, nil
+	}
+	rest = append(rest, '{')
+	for member, value := range members(body) {
+		if member == name && (value[0] == '{' || value[0] == '[') {
+			value, items = []byte("[]"), value
+		}
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		if rest, err = jsontext.AppendQuote(rest, member); err != nil {
+			return nil, nil, errNotJSON
+		}
+		rest = append(append(rest, ':'), value...)
+	}
+	return append(rest, '}'), items, nil
 }
 
 // errNotJSON is returned for a body that cannot be parsed.

@@ -483,6 +483,30 @@ func (e ReplayFilterStatus) Valid() bool {
 	}
 }
 
+// Defines values for RulesTestResultOutcome.
+const (
+	WouldBeDisqualified RulesTestResultOutcome = "disqualified"
+	WouldBeExcluded     RulesTestResultOutcome = "excluded"
+	WouldBeRejected     RulesTestResultOutcome = "rejected"
+	WouldQualify        RulesTestResultOutcome = "qualified"
+)
+
+// Valid indicates whether the value is a known member of the RulesTestResultOutcome enum.
+func (e RulesTestResultOutcome) Valid() bool {
+	switch e {
+	case WouldBeDisqualified:
+		return true
+	case WouldBeExcluded:
+		return true
+	case WouldBeRejected:
+		return true
+	case WouldQualify:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Admin                Scope = "admin"
@@ -2082,10 +2106,100 @@ type Rule struct {
 	When Condition `json:"when"`
 }
 
+// RuleSight What a candidate has in a field. Of all fields together about 32 KiB are shown.
+type RuleSight struct {
+	Field string `json:"field"`
+
+	// More There are more values, or may be: not all was looked through.
+	More bool `json:"more"`
+
+	// Values Texts, numbers, true and false; none when the field is absent or null. Of a text the first 100 characters, with an ellipsis; an object is `{…}`.
+	Values []interface{} `json:"values"`
+}
+
+// RuleVerdict defines model for RuleVerdict.
+type RuleVerdict struct {
+	// Error Why the rule could not be evaluated, in 300 characters at most; then it is not met.
+	Error    *string `json:"error,omitempty"`
+	Met      bool    `json:"met"`
+	Required bool    `json:"required"`
+
+	// Rule Its name.
+	Rule string `json:"rule"`
+
+	// Saw What the fields hold that its comparisons name. Of an expression nothing.
+	Saw    []RuleSight `json:"saw"`
+	Weight int         `json:"weight"`
+}
+
 // Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
 //
 // Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
 type Rules = []Rule
+
+// RulesTest defines model for RulesTest.
+type RulesTest struct {
+	// Candidates As they are sent to `POST …/candidates`. One, or up to 100.
+	Candidates RulesTest_Candidates `json:"candidates"`
+
+	// Rules What is asked of companies that come as candidates. Score is the weight of the rules that are met in that of all, in percent, rounded to the nearest whole number, halves up. A company qualifies when it meets every `required` rule and its score is not below `threshold`. `match_reasons` are those of the rules that are met, in order. At most 64 KiB as JSON.
+	//
+	// Example: [{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}]
+	Rules *Rules `json:"rules,omitempty"`
+
+	// Threshold The least score with which a candidate qualifies.
+	//
+	// Example: 50
+	Threshold *Threshold `json:"threshold,omitempty"`
+}
+
+// RulesTestCandidates1 defines model for RulesTest.Candidates.1.
+type RulesTestCandidates1 = []Candidate
+
+// RulesTest_Candidates As they are sent to `POST …/candidates`. One, or up to 100.
+type RulesTest_Candidates struct {
+	union json.RawMessage
+}
+
+// RulesTestResult What would come of a candidate. Of one that is excluded, score, reasons and verdicts are what the rules alone say; of one that is rejected there are none.
+type RulesTestResult struct {
+	CompanyID *string    `json:"company_id,omitempty"`
+	Error     *ItemError `json:"error,omitempty"`
+
+	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
+	Exclusion *ExcludedBy `json:"exclusion,omitempty"`
+
+	// Index Of the candidate among those sent, from 0.
+	Index int `json:"index"`
+
+	// MatchReasons Of the rules that are met, in order.
+	MatchReasons *[]string `json:"match_reasons,omitempty"`
+
+	// Outcome `qualified`: it would be handed over. `disqualified`: by the rules. `excluded`: disqualified by an exclusion, whatever the rules say. `rejected`: it is not valid.
+	Outcome            RulesTestResultOutcome `json:"outcome"`
+	QualificationScore *int                   `json:"qualification_score,omitempty"`
+
+	// Threshold The least score with which it qualifies, if it meets each required rule.
+	Threshold *int `json:"threshold,omitempty"`
+
+	// Verdicts On each rule, in order.
+	Verdicts *[]RuleVerdict `json:"verdicts,omitempty"`
+}
+
+// RulesTestResultOutcome `qualified`: it would be handed over. `disqualified`: by the rules. `excluded`: disqualified by an exclusion, whatever the rules say. `rejected`: it is not valid.
+type RulesTestResultOutcome string
+
+// RulesTestSummary Example: {"disqualified":1,"excluded":0,"items":[{"company_id":"comp_xyz791","index":0,"match_reasons":["Uses HubSpot","Revenue \u003e $10M"],"outcome":"qualified","qualification_score":70,"threshold":60,"verdicts":[{"met":true,"required":false,"rule":"hubspot","saw":[{"field":"company.technologies","more":false,"values":["HubSpot","AWS"]}],"weight":40},{"met":true,"required":false,"rule":"revenue","saw":[{"field":"company.revenue","more":false,"values":[12000000]}],"weight":30},{"met":false,"required":false,"rule":"funding","saw":[],"weight":30}]},{"company_id":"comp_xyz792","index":1,"match_reasons":[],"outcome":"disqualified","qualification_score":0,"threshold":60,"verdicts":[{"met":false,"required":false,"rule":"hubspot","saw":[{"field":"company.technologies","more":false,"values":[]}],"weight":40},{"met":false,"required":false,"rule":"revenue","saw":[{"field":"company.revenue","more":false,"values":[]}],"weight":30},{"error":"no such key: funding","met":false,"required":false,"rule":"funding","saw":[],"weight":30}]}],"qualified":1,"rejected":0}
+type RulesTestSummary struct {
+	Disqualified int               `json:"disqualified"`
+	Excluded     int               `json:"excluded"`
+	Items        []RulesTestResult `json:"items"`
+
+	// ProfileVersion Of the delivery's rules and threshold, when these are what was judged by.
+	ProfileVersion *int64 `json:"profile_version,omitempty"`
+	Qualified      int    `json:"qualified"`
+	Rejected       int    `json:"rejected"`
+}
 
 // Schedule When what is handed over becomes due to be pushed: `immediate`; `hourly`, `daily` or `weekly`, which is at the next full hour, midnight or Monday midnight; or a cron expression of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps and English names of three letters; 0 and 7 are Sunday; where both days are restricted, either is enough), which is at its next time. Times are those of `timezone`. Where its clocks change, nothing is skipped and nothing doubled: a time that they skip comes at the moment after the gap, a time that they show twice comes the first time; only where the hour is `*`, as in `hourly` and `*/5 * * * *`, does the schedule go on with the time that passes. An expression that never comes true, such as `0 0 30 2 *`, is refused.
 //
@@ -2822,6 +2936,15 @@ type CancelReplayParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// TestRulesParams defines parameters for TestRules.
+type TestRulesParams struct {
+	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // ReadStatsParams defines parameters for ReadStats.
 type ReadStatsParams struct {
 	// From Begin of the range. Left out: 24 hours before `to`, or 30 days when buckets are days. In a URL, `+` is written `%2B`.
@@ -3099,6 +3222,9 @@ type QualifyCompaniesJSONRequestBody QualifyCompaniesJSONBody
 
 // StartReplayJSONRequestBody defines body for StartReplay for application/json ContentType.
 type StartReplayJSONRequestBody = NewReplay
+
+// TestRulesJSONRequestBody defines body for TestRules for application/json ContentType.
+type TestRulesJSONRequestBody = RulesTest
 
 // AddExclusionsJSONRequestBody defines body for AddExclusions for application/json ContentType.
 type AddExclusionsJSONRequestBody AddExclusionsJSONBody
@@ -3423,6 +3549,68 @@ func (a Prospect) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return json.Marshal(object)
+}
+
+// AsCandidate returns the union data inside the RulesTest_Candidates as a Candidate
+func (t RulesTest_Candidates) AsCandidate() (Candidate, error) {
+	var body Candidate
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCandidate overwrites any union data inside the RulesTest_Candidates as the provided Candidate
+func (t *RulesTest_Candidates) FromCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCandidate performs a merge with any union data inside the RulesTest_Candidates, using the provided Candidate
+func (t *RulesTest_Candidates) MergeCandidate(v Candidate) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRulesTestCandidates1 returns the union data inside the RulesTest_Candidates as a RulesTestCandidates1
+func (t RulesTest_Candidates) AsRulesTestCandidates1() (RulesTestCandidates1, error) {
+	var body RulesTestCandidates1
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRulesTestCandidates1 overwrites any union data inside the RulesTest_Candidates as the provided RulesTestCandidates1
+func (t *RulesTest_Candidates) FromRulesTestCandidates1(v RulesTestCandidates1) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRulesTestCandidates1 performs a merge with any union data inside the RulesTest_Candidates, using the provided RulesTestCandidates1
+func (t *RulesTest_Candidates) MergeRulesTestCandidates1(v RulesTestCandidates1) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t RulesTest_Candidates) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *RulesTest_Candidates) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
 }
 
 // AsCandidate returns the union data inside the JudgeCandidatesJSONBody as a Candidate
@@ -4077,6 +4265,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/replays/{replay_id}/cancel (the `CancelReplay` operationId).
 	CancelReplay(ctx context.Context, deliveryID DeliveryID, replayID ReplayID, params *CancelReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestRulesWithBody Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	//
+	// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+	TestRulesWithBody(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestRules Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	//
+	// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+	TestRules(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, body TestRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReadStats Counts what a delivery did, by the hour or day
 	//
@@ -5019,6 +5225,44 @@ func (c *Client) ReadReplay(ctx context.Context, deliveryID DeliveryID, replayID
 // Corresponds with POST /api/v1/deliveries/{delivery_id}/replays/{replay_id}/cancel (the `CancelReplay` operationId).
 func (c *Client) CancelReplay(ctx context.Context, deliveryID DeliveryID, replayID ReplayID, params *CancelReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelReplayRequest(c.Server, deliveryID, replayID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestRulesWithBody Judges sample candidates by saved or proposed rules, and says why, without recording anything
+//
+// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+func (c *Client) TestRulesWithBody(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestRulesRequestWithBody(c.Server, deliveryID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestRules Judges sample candidates by saved or proposed rules, and says why, without recording anything
+//
+// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+func (c *Client) TestRules(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, body TestRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestRulesRequest(c.Server, deliveryID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8323,6 +8567,79 @@ func NewCancelReplayRequest(server string, deliveryID DeliveryID, replayID Repla
 	return req, nil
 }
 
+// NewTestRulesRequest calls the generic TestRules builder with application/json body
+func NewTestRulesRequest(server string, deliveryID DeliveryID, params *TestRulesParams, body TestRulesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestRulesRequestWithBody(server, deliveryID, params, "application/json", bodyReader)
+}
+
+// NewTestRulesRequestWithBody constructs an http.Request for the TestRules method, with any body, and a specified content type
+func NewTestRulesRequestWithBody(server string, deliveryID DeliveryID, params *TestRulesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "delivery_id", deliveryID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/deliveries/%s/rules/test", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.XRequestID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Request-Id", *params.XRequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Request-Id", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewReadStatsRequest constructs an http.Request for the ReadStats method
 func NewReadStatsRequest(server string, deliveryID DeliveryID, params *ReadStatsParams) (*http.Request, error) {
 	var err error
@@ -9481,6 +9798,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/deliveries/{delivery_id}/replays/{replay_id}/cancel (the `CancelReplay` operationId).
 	CancelReplayWithResponse(ctx context.Context, deliveryID DeliveryID, replayID ReplayID, params *CancelReplayParams, reqEditors ...RequestEditorFn) (*CancelReplayResponse, error)
+
+	// TestRulesWithBodyWithResponse Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	//
+	// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+	TestRulesWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestRulesResponse, error)
+
+	// TestRulesWithResponse Judges sample candidates by saved or proposed rules, and says why, without recording anything
+	//
+	// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+	TestRulesWithResponse(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, body TestRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*TestRulesResponse, error)
 
 	// ReadStatsWithResponse Counts what a delivery did, by the hour or day
 	//
@@ -17514,6 +17849,267 @@ func (r CancelReplayResponse) ContentType() string {
 	return ""
 }
 
+// TestRulesResponse200Headers the declared response headers of an HTTP 200 response for TestRules
+type TestRulesResponse200Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse400Headers the declared response headers of an HTTP 400 response for TestRules
+type TestRulesResponse400Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse401Headers the declared response headers of an HTTP 401 response for TestRules
+type TestRulesResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// TestRulesResponse403Headers the declared response headers of an HTTP 403 response for TestRules
+type TestRulesResponse403Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse404Headers the declared response headers of an HTTP 404 response for TestRules
+type TestRulesResponse404Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse409Headers the declared response headers of an HTTP 409 response for TestRules
+type TestRulesResponse409Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse413Headers the declared response headers of an HTTP 413 response for TestRules
+type TestRulesResponse413Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse415Headers the declared response headers of an HTTP 415 response for TestRules
+type TestRulesResponse415Headers struct {
+	AcceptEncoding     *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse422Headers the declared response headers of an HTTP 422 response for TestRules
+type TestRulesResponse422Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse429Headers the declared response headers of an HTTP 429 response for TestRules
+type TestRulesResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+// TestRulesResponse500Headers the declared response headers of an HTTP 500 response for TestRules
+type TestRulesResponse500Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// TestRulesResponse503Headers the declared response headers of an HTTP 503 response for TestRules
+type TestRulesResponse503Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+type TestRulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RulesTestSummary
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *TestRulesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *TestRulesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *TestRulesResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *TestRulesResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *TestRulesResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *TestRulesResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *TestRulesResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *TestRulesResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *TestRulesResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *TestRulesResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *TestRulesResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *TestRulesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestRulesResponse) GetJSON200() *RulesTestSummary {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON413() *TooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON422() *Invalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r TestRulesResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r TestRulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestRulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestRulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestRulesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ReadStatsResponse200Headers the declared response headers of an HTTP 200 response for ReadStats
 type ReadStatsResponse200Headers struct {
 	LedgerPosition     *int64
@@ -19853,6 +20449,36 @@ func (c *ClientWithResponses) CancelReplayWithResponse(ctx context.Context, deli
 		return nil, err
 	}
 	return ParseCancelReplayResponse(rsp)
+}
+
+// TestRulesWithBodyWithResponse Judges sample candidates by saved or proposed rules, and says why, without recording anything
+//
+// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+func (c *ClientWithResponses) TestRulesWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestRulesResponse, error) {
+	rsp, err := c.TestRulesWithBody(ctx, deliveryID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestRulesResponse(rsp)
+}
+
+// TestRulesWithResponse Judges sample candidates by saved or proposed rules, and says why, without recording anything
+//
+// What is told of a candidate is what `POST …/candidates` would decide at that moment of a company that never came before: by the delivery's `rules` and `threshold` or, where the body has them, by proposed ones, which are checked as when they are saved. A candidate that is not valid is `rejected`, with all its faults, and harms no other. Whether a company was handed over before, or stands in the list twice, makes no difference. It is 409 when there are no rules to judge by. The body has 10 MiB at most.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/rules/test (the `TestRules` operationId).
+func (c *ClientWithResponses) TestRulesWithResponse(ctx context.Context, deliveryID DeliveryID, params *TestRulesParams, body TestRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*TestRulesResponse, error) {
+	rsp, err := c.TestRules(ctx, deliveryID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestRulesResponse(rsp)
 }
 
 // ReadStatsWithResponse Counts what a delivery did, by the hour or day
@@ -39153,6 +39779,645 @@ func ParseCancelReplayResponse(rsp *http.Response) (*CancelReplayResponse, error
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CancelReplayResponse503Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestRulesResponse parses an HTTP response from a TestRulesWithResponse call
+func ParseTestRulesResponse(rsp *http.Response) (*TestRulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestRulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RulesTestSummary
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers TestRulesResponse200Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers TestRulesResponse400Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers TestRulesResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers TestRulesResponse403Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers TestRulesResponse404Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers TestRulesResponse409Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers TestRulesResponse413Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers TestRulesResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers TestRulesResponse422Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers TestRulesResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers TestRulesResponse500Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers TestRulesResponse503Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
