@@ -18,23 +18,28 @@ type bar struct {
 	lines *lines // nil: none
 }
 
-// newBar returns a bar on w for work that ends at total, counted in unit.
-func newBar(w io.Writer, title, unit string, total int64) *bar {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+// newBar returns a bar on w for work that is counted in unit.
+func newBar(w io.Writer, title, unit string) *bar {
+	if !isTerminal(w) {
 		return &bar{}
 	}
 	all := mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
-	one := all.AddBar(total,
+	one := all.AddBar(0,
 		mpb.PrependDecorators(decor.Name(title+" "), decor.Percentage()),
 		mpb.AppendDecorators(decor.CountersNoUnit("%d / %d "+unit), decor.Name("  "),
 			decor.AverageSpeed(0, "%.0f/s"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)))
 	return &bar{all: all, one: one}
 }
 
+// isTerminal reports whether somebody looks at what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // newTalkingBar returns a bar that prints lines where it cannot be drawn.
 func newTalkingBar(w io.Writer, title, unit string) *bar {
-	b := newBar(w, title, unit, 0)
+	b := newBar(w, title, unit)
 	if b.one == nil {
 		b.lines = &lines{w: w, title: title, unit: unit}
 	}

@@ -62,7 +62,7 @@ func counted(n int64, noun string) string {
 
 // withBar rekeys with a bar on w, and returns how many were sealed anew.
 func withBar(ctx context.Context, w io.Writer, unit string, rekey func(context.Context, func(done, total int64)) (int64, error)) (int64, error) {
-	bar := newBar(w, "rekey", unit, 0)
+	bar := newBar(w, "rekey", unit)
 	defer bar.finish()
 	return rekey(ctx, bar.set)
 }

@@ -57,13 +57,13 @@ func (v *verifyVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	defer pool.Close()
-	bar := newBar(w.err, "verify", "events", 0)
+	bar := newBar(w.err, "verify", "events")
 	n, err := eventstore.Verify(ctx, pool, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
 	bar.finish()
 	if err != nil {
 		return err
 	}
-	bar = newBar(w.err, "prove", "events", 0)
+	bar = newBar(w.err, "prove", "events")
 	found, err := proof.Verify(ctx, pool, kept, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
 	bar.finish()
 	if err != nil {
