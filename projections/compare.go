@@ -88,7 +88,7 @@ func (c *comparison) prepare(ctx context.Context) error {
 		return fmt.Errorf("set up session: %w", err)
 	}
 	return pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error {
-		if err := c.hold(ctx, tx); err != nil {
+		if err := c.hold(ctx, tx, c.live); err != nil {
 			return err
 		}
 		like, err := shapeOf(ctx, tx, c.live, c.Tables)
@@ -100,10 +100,10 @@ func (c *comparison) prepare(ctx context.Context) error {
 }
 
 // hold keeps others from taking the place of the live tables until the transaction ends.
-func (c *comparison) hold(ctx context.Context, tx pgx.Tx) error {
-	names := make([]string, len(c.Tables))
-	for i, table := range c.Tables {
-		names[i] = pgx.Identifier{c.live, table}.Sanitize()
+func (p Projection) hold(ctx context.Context, tx pgx.Tx, live string) error {
+	names := make([]string, len(p.Tables))
+	for i, table := range p.Tables {
+		names[i] = pgx.Identifier{live, table}.Sanitize()
 	}
 	return executeAll(ctx, tx, []string{`LOCK TABLE ` + strings.Join(names, ", ") + ` IN ACCESS SHARE MODE`}, "hold tables")
 }
@@ -167,7 +167,7 @@ func (c *comparison) cursor(ctx context.Context, q eventstore.Querier) (at event
 // that took their place after it would look empty.
 func (c *comparison) compare(ctx context.Context) error {
 	return pgx.BeginTxFunc(ctx, c.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		if err := c.hold(ctx, tx); err != nil {
+		if err := c.hold(ctx, tx, c.live); err != nil {
 			return err
 		}
 		end, err := c.cursor(ctx, tx)

@@ -32,7 +32,7 @@ var ErrRebuilding = errors.New("another rebuild of it is at work")
 // table privileges of the old ones, under the same names. They are other tables to Postgres: triggers go
 // with the old ones, and a view of somebody's on these makes the rebuild fail.
 func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
-	return (&rebuild{Projection: p, registry: registry, progress: progress}).run(ctx, pool)
+	return newRebuild(p, registry, progress).run(ctx, pool)
 }
 
 // Renew rebuilds the projection, as Rebuild does, if its tables are of an older version than p; it does so
@@ -40,7 +40,9 @@ func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Regis
 // that. Tables of a newer version are left: another build has come, whose followers keep them.
 func Renew(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
 	for {
-		err := (&rebuild{Projection: p, registry: registry, progress: progress, ifOlder: true}).run(ctx, pool)
+		r := newRebuild(p, registry, progress)
+		r.ifOlder = true
+		err := r.run(ctx, pool)
 		if !errors.Is(err, ErrRebuilding) {
 			return err
 		}
@@ -56,8 +58,16 @@ type rebuild struct {
 	progress []func(done, total eventstore.Position)
 	ifOlder  bool // only if the live tables are of an older version
 
-	live string              // schema of the tables that are read
-	at   eventstore.Position // last one applied to the shadow tables
+	schema string              // in which the tables are built
+	note   string              // statement that notes how far they are, by name and position
+	live   string              // schema of the tables that are read
+	at     eventstore.Position // last one applied to those that are built
+}
+
+// newRebuild returns one that builds the tables in the schema shadow.
+func newRebuild(p Projection, registry *eventstore.Registry, progress []func(done, total eventstore.Position)) *rebuild {
+	const note = `UPDATE rebuilds SET position = $2 WHERE name = $1`
+	return &rebuild{Projection: p, registry: registry, progress: progress, schema: shadow, note: note}
 }
 
 // run takes all steps, unless there is no need.
@@ -65,15 +75,10 @@ func (r *rebuild) run(ctx context.Context, pool *pgxpool.Pool) error {
 	if needed, err := r.needed(ctx, pool); err != nil || !needed {
 		return err
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
+	if err := r.begin(ctx, pool, r.Name); err != nil {
 		return fmt.Errorf("rebuild %s: %w", r.Name, err)
 	}
-	r.conn = conn.Hijack()
-	defer r.conn.Close(context.WithoutCancel(ctx)) // which lets the next one begin
-	if err := r.exclude(ctx); err != nil {
-		return fmt.Errorf("rebuild %s: %w", r.Name, err)
-	}
+	defer r.end(ctx)
 	if needed, err := r.needed(ctx, r.conn); err != nil || !needed { // any more
 		return err
 	}
@@ -99,9 +104,26 @@ func (r *rebuild) needed(ctx context.Context, q eventstore.Querier) (bool, error
 	return older, nil
 }
 
-// exclude keeps other rebuilds of the projection away until the connection ends, which it also does when
+// begin takes a connection, and keeps other rebuilds of what away. Unless it fails, end must follow.
+func (r *rebuild) begin(ctx context.Context, pool *pgxpool.Pool, what string) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	r.conn = conn.Hijack()
+	if err := r.exclude(ctx, what); err != nil {
+		r.end(ctx)
+		return err
+	}
+	return nil
+}
+
+// end closes the connection, which lets the next one begin.
+func (r *rebuild) end(ctx context.Context) { _ = r.conn.Close(context.WithoutCancel(ctx)) }
+
+// exclude keeps other rebuilds of what away until the connection ends, which it also does when
 // the process is suspended. For one that is just ending it waits.
-func (r *rebuild) exclude(ctx context.Context) error {
+func (r *rebuild) exclude(ctx context.Context, what string) error {
 	const (
 		limits = `SELECT current_schema(), set_config('idle_session_timeout', '1min', false), set_config('lock_timeout', '2s', false)`
 		lock   = `SELECT pg_advisory_lock(hashtextextended('ledger rebuild ' || $1, 0))`
@@ -110,7 +132,7 @@ func (r *rebuild) exclude(ctx context.Context) error {
 	if err := r.conn.QueryRow(ctx, limits).Scan(&r.live, nil, nil); err != nil {
 		return fmt.Errorf("limit session: %w", err)
 	}
-	switch _, err := r.conn.Exec(ctx, lock, r.Name); {
+	switch _, err := r.conn.Exec(ctx, lock, what); {
 	case isLockTimeout(err):
 		return ErrRebuilding
 	case err != nil:
@@ -168,24 +190,29 @@ func (r *rebuild) build(ctx context.Context) error {
 		if err != nil || r.at >= end {
 			return err
 		}
-		for r.at < end {
-			if err := r.buildPage(ctx, min(r.at+rebuildPage, end)); err != nil {
-				return err
-			}
-			for _, tell := range r.progress {
-				tell(r.at, end)
-			}
+		if err := r.buildTo(ctx, end); err != nil {
+			return err
 		}
 	}
+}
+
+// buildTo applies what follows in the log up to end.
+func (r *rebuild) buildTo(ctx context.Context, end eventstore.Position) error {
+	for r.at < end {
+		if err := r.buildPage(ctx, min(r.at+rebuildPage, end)); err != nil {
+			return err
+		}
+		for _, tell := range r.progress {
+			tell(r.at, end)
+		}
+	}
+	return nil
 }
 
 // buildPage applies what follows in the log up to last, and notes that it has. The commit need not wait for
 // the disk: should the database crash, both are gone.
 func (r *rebuild) buildPage(ctx context.Context, last eventstore.Position) error {
-	const (
-		hurry = `SET LOCAL synchronous_commit = off`
-		note  = `UPDATE rebuilds SET position = $2 WHERE name = $1`
-	)
+	const hurry = `SET LOCAL synchronous_commit = off`
 	page, err := r.readRange(ctx, r.conn, r.registry, r.at+1, last)
 	if err != nil {
 		return err
@@ -194,10 +221,10 @@ func (r *rebuild) buildPage(ctx context.Context, last eventstore.Position) error
 		if _, err := tx.Exec(ctx, hurry); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, note, r.Name, last); err != nil {
+		if _, err := tx.Exec(ctx, r.note, r.Name, last); err != nil {
 			return fmt.Errorf("note position: %w", err)
 		}
-		return r.applyIn(ctx, tx, shadow, page)
+		return r.applyIn(ctx, tx, r.schema, page)
 	})
 	if err == nil {
 		r.at = last
@@ -205,11 +232,11 @@ func (r *rebuild) buildPage(ctx context.Context, last eventstore.Position) error
 	return err
 }
 
-// vacuum has Postgres know the shadow tables as well as the old ones: without statistics, the first readers'
+// vacuum has Postgres know the tables that were built as well as the old ones: without statistics, the first readers'
 // statements would be planned for empty tables.
 func (r *rebuild) vacuum(ctx context.Context) error {
 	for _, table := range r.Tables {
-		if _, err := r.conn.Exec(ctx, `VACUUM (ANALYZE) `+pgx.Identifier{shadow, table}.Sanitize()); err != nil {
+		if _, err := r.conn.Exec(ctx, `VACUUM (ANALYZE) `+pgx.Identifier{r.schema, table}.Sanitize()); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table, err)
 		}
 	}

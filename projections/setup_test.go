@@ -165,9 +165,14 @@ func (b *bundle) follow(t require.TestingT) {
 
 // dump returns every row of a projection's tables, as text.
 func dump(t require.TestingT, b *bundle, p projections.Projection) string {
+	return dumpOf(t, b.pool, "public", p)
+}
+
+// dumpOf returns every row of a projection's tables in a schema, as text.
+func dumpOf(t require.TestingT, q eventstore.Querier, schema string, p projections.Projection) string {
 	var text strings.Builder
 	for _, table := range p.Tables {
-		rows, err := b.pool.Query(context.Background(), `SELECT t::text FROM `+table+` t ORDER BY t::text COLLATE "C"`)
+		rows, err := q.Query(context.Background(), `SELECT t::text FROM `+pgx.Identifier{schema, table}.Sanitize()+` t ORDER BY t::text COLLATE "C"`)
 		require.NoError(t, err)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)

@@ -89,9 +89,11 @@ func shapeOf(ctx context.Context, tx pgx.Tx, schema string, tables []string) (sh
 }
 
 // equal reports whether tables are alike, all of them.
-func (s shape) equal(o shape) bool {
-	return slices.Equal(s.tables, o.tables) && slices.Equal(s.columns, o.columns) && slices.Equal(s.statements, o.statements) &&
-		slices.Equal(s.rights, o.rights)
+func (s shape) equal(o shape) bool { return s.alike(o) && slices.Equal(s.rights, o.rights) }
+
+// alike reports whether tables are alike, whoever has rights on them.
+func (s shape) alike(o shape) bool {
+	return slices.Equal(s.tables, o.tables) && slices.Equal(s.columns, o.columns) && slices.Equal(s.statements, o.statements)
 }
 
 // makeIn makes empty tables of the shape in a schema, in the place of what is there under their names, and sets

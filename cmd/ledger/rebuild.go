@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -14,8 +16,10 @@ import (
 // rebuildVerb is ledger rebuild.
 type rebuildVerb struct {
 	databaseFlags
-	Names []string `arg:"" optional:"" name:"name" help:"Read models to build again: companies, deliveries, dispatches, history, replays, stats."`
-	All   bool     `help:"Build all of them again."`
+	Names []string           `arg:"" optional:"" name:"name" help:"Read models to build again: companies, deliveries, dispatches, history, replays, stats."`
+	All   bool               `help:"Build all of them again."`
+	Until *eventstore.Moment `placeholder:"MOMENT" help:"Build them as of then: a position of the log, or a time such as 2026-01-31T12:00:00Z. Needs --into."`
+	Into  string             `placeholder:"SCHEMA" help:"Leave those in use alone, and build into this schema. It is made if it is not there. Needs --until."`
 }
 
 // Help says what readers notice, and what an interruption costs.
@@ -25,13 +29,22 @@ while the ledger serves: readers see the old tables until then, and the new ones
 
 Interrupted, even killed, it leaves what is read as it was, and goes on where it ended when it is run again. While somebody reads one of the
 tables for long, such as a query for a report, it waits for that at the end. Two rebuilds of one read model exclude each other. The tables
-come to belong to this build's version of the read model; processes of another version then follow it no more.`
+come to belong to this build's version of the read model; processes of another version then follow it no more.
+
+With --until and --into the tables are built as they were at a moment, in a schema of their own, for reports and for looking back; those in use
+are left alone. The schema's table as_of says which position of the log each read model stands for, and when that was recorded, which is true
+at any time, also while it is built and after an interruption. Run again it goes on from there, also to a later moment; for an earlier one
+it begins afresh, which views on the tables prevent. A schema that holds anything under the name of one of the ledger's tables that was not
+made so is refused.`
 }
 
 // Validate is called by kong. It refuses names of nothing.
 func (v *rebuildVerb) Validate() error {
 	if v.All == (len(v.Names) > 0) {
 		return errors.New("name the read models to build again, or all of them by --all")
+	}
+	if (v.Until == nil) != (v.Into == "") {
+		return errors.New("--until and --into go together")
 	}
 	_, err := projectionsNamed(v.Names)
 	return err
@@ -69,15 +82,35 @@ func (v *rebuildVerb) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	registry := eventstore.NewRegistry(domain.Events()...)
+	build, as, err := v.way(ctx, pool)
+	if err != nil {
+		return err
+	}
 	for _, p := range list {
 		bar := newTalkingBar(w.err, p.Name, "events")
-		err := projections.Rebuild(ctx, pool, registry, p, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
+		err := build(p, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
 		bar.finish()
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w.out, "Rebuilt %s.\n", p.Name)
+		fmt.Fprintf(w.out, "Rebuilt %s%s.\n", p.Name, as)
 	}
 	return nil
+}
+
+// way returns what builds a read model, and how to tell what it is then.
+func (v *rebuildVerb) way(ctx context.Context, pool *pgxpool.Pool) (build func(projections.Projection, func(done, total eventstore.Position)) error, as string, err error) {
+	registry := eventstore.NewRegistry(domain.Events()...)
+	if v.Until == nil {
+		return func(p projections.Projection, tell func(done, total eventstore.Position)) error {
+			return projections.Rebuild(ctx, pool, registry, p, tell)
+		}, "", nil
+	}
+	until, err := eventstore.PositionAt(ctx, pool, *v.Until)
+	if err != nil {
+		return nil, "", fmt.Errorf("find --until in the log: %w", err)
+	}
+	return func(p projections.Projection, tell func(done, total eventstore.Position)) error {
+		return projections.RebuildInto(ctx, pool, registry, p, v.Into, until, tell)
+	}, fmt.Sprintf(" into %s, as of position %d", v.Into, until), nil
 }
