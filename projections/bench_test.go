@@ -80,7 +80,7 @@ func BenchmarkFollow(b *testing.B) {
 				require.NoError(b, err)
 				store := newStore(l.pool) // whose marks are at 0
 				b.StartTimer()
-				process := followertest.Start(b, l.pool, store, []follower.Config{p.Follower(store.Registry())})
+				process := followertest.Start(b, l.pool, store, []follower.Config{p.Follower(projections.NewTail(store.Registry()))})
 				require.NoError(b, store.Await(b.Context(), p.Name, head))
 				b.StopTimer()
 				process.Stop()

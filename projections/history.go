@@ -48,6 +48,7 @@ func History() Projection {
 		Version: 1,
 		Tables:  []string{"history"},
 		Types:   types(domain.Events()...),
+		Rest:    atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			positions, deliveries, kinds := make([]int64, 0, len(page)), make([]string, 0, len(page)), make([]string, 0, len(page))
 			for _, entry := range page {

@@ -207,8 +207,9 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b.reset(rt)
 		var configs []follower.Config
+		tail := projections.NewTail(b.store.Registry())
 		for _, p := range projections.All() {
-			cfg := p.Follower(b.store.Registry())
+			cfg := p.Follower(tail)
 			cfg.Page, cfg.Poll = rapid.IntRange(1, 5).Draw(rt, "page of "+p.Name), 20*time.Millisecond
 			configs = append(configs, cfg)
 		}

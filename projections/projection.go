@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,6 +28,9 @@ type Projection struct {
 	// Types are the events that the projection makes something of.
 	Types []string
 
+	// Rest is the least time between two pages at the end of the log: see [follower.Config].
+	Rest time.Duration
+
 	// Apply queues the statements that enter a page of such events in the tables. It is
 	// called once for every page, in order, and MUST depend on nothing but the entries.
 	// The rows MUST come out the same wherever the log is cut into pages.
@@ -42,6 +47,10 @@ type Entry struct {
 func All() []Projection {
 	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Stats()}
 }
+
+// atLeisure is the rest of projections that nobody waits for but who reads what happened: a few large pages cost
+// much less than many small ones.
+const atLeisure = 50 * time.Millisecond
 
 // walk has a page's rows found by the indexes that there are for them. While a table is small, or its
 // statistics are old, Postgres would read all of it instead, for each page.
@@ -96,15 +105,22 @@ func (p Projection) applyIn(ctx context.Context, tx pgx.Tx, schema string, page 
 	return p.applyPage(ctx, tx, page)
 }
 
-// Follower returns what keeps the projection up to date on a router.
-func (p Projection) Follower(registry *eventstore.Registry) follower.Config {
+// Follower returns what keeps the projection up to date on a router. All that follow in a process share the tail.
+func (p Projection) Follower(tail *Tail) follower.Config {
 	return follower.Config{
-		Name: p.Name, Version: p.Version,
+		Name: p.Name, Version: p.Version, Rest: p.Rest,
 		Apply: func(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) error {
-			return p.ApplyRange(ctx, tx, registry, first, last)
+			page, err := tail.read(ctx, tx, p, first, last)
+			if err != nil {
+				return err
+			}
+			return p.applyPage(ctx, tx, page)
 		},
 	}
 }
+
+// concerns reports whether the projection makes something of events of that type.
+func (p Projection) concerns(eventType string) bool { return slices.Contains(p.Types, eventType) }
 
 // types returns the names of the events' types.
 func types(events ...domain.Event) []string {

@@ -28,6 +28,7 @@ func Stats() Projection {
 		Tables:  []string{"stats", "stats_targets"},
 		Types: types(domain.DestinationAdded{}, domain.DestinationRemoved{}, domain.DeliveryDeleted{},
 			domain.CompanyQualified{}, domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}),
+		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			run := statsRun{}
 			for _, entry := range page {

@@ -309,7 +309,7 @@ func TestARebuildTakesOverFromAnotherVersion(t *testing.T) {
 
 	next := projections.Companies()
 	next.Version = 2
-	cfg := next.Follower(b.store.Registry())
+	cfg := next.Follower(projections.NewTail(b.store.Registry()))
 	cfg.Poll = 20 * time.Millisecond
 	process := followertest.Start(t, pool, b.store, []follower.Config{cfg})
 	require.Eventually(t, func() bool { return process.Followers[0].Fault() != nil }, patience, time.Millisecond)

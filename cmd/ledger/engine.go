@@ -224,8 +224,9 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	}
 	if follow {
 		configs := []follower.Config{proof.Follower()}
+		tail := projections.NewTail(e.store.Registry())
 		for _, p := range projections.All() {
-			configs = append(configs, p.Follower(e.store.Registry()))
+			configs = append(configs, p.Follower(tail))
 		}
 		for _, cfg := range configs {
 			f, err := follower.Add(router, e.pool, e.store, cfg, e.log)

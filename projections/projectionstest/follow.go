@@ -39,8 +39,9 @@ func NewStore(tb testing.TB, pool *pgxpool.Pool) *eventstore.Store {
 func Follow(tb testing.TB, pool *pgxpool.Pool, store *eventstore.Store, add ...followertest.Addition) (stop func()) {
 	tb.Helper()
 	configs := []follower.Config{proof.Follower()}
+	tail := projections.NewTail(store.Registry())
 	for _, p := range projections.All() {
-		configs = append(configs, p.Follower(store.Registry()))
+		configs = append(configs, p.Follower(tail))
 	}
 	return followertest.Start(tb, pool, store, configs, add...).Stop
 }
