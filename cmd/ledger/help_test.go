@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 21, "the program, its fourteen verbs, the four of keys, and the two of organisations")
+	require.Len(t, verbs, 22, "the program, its fifteen verbs, the four of keys, and the two of organisations")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
