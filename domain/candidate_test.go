@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,4 +99,15 @@ func TestCheckOfACandidate(t *testing.T) {
 	Faults(t, err, "company.id", "company.name", "prospects", "attributes")
 	_, err = domain.Candidate{Company: json.RawMessage(`{"id":"a","name":"b"}`), Attributes: json.RawMessage(`null`)}.Check()
 	require.NoError(t, err)
+}
+
+func TestOfAListThatIsTooLongTheFirstAreChecked(t *testing.T) {
+	t.Parallel()
+	_, err := domain.Qualification{
+		Company: json.RawMessage(`{"id":"a","name":"b"}`), Score: new(int), MatchReasons: make([]string, 200),
+		Prospects: json.RawMessage("[{}" + strings.Repeat(",{}", 5000) + "]"),
+	}.Check()
+	var refusal *domain.Error
+	require.ErrorAs(t, err, &refusal)
+	require.Len(t, refusal.Faults, 1+1000+1+100)
 }

@@ -119,7 +119,7 @@ func (q Qualification) Check() (CompanyID, error) {
 	if len(q.MatchReasons) > maxReasons {
 		f.add("match_reasons", len(q.MatchReasons), "must be at most %d", maxReasons)
 	}
-	for i, reason := range q.MatchReasons {
+	for i, reason := range q.MatchReasons[:min(len(q.MatchReasons), maxReasons)] {
 		f.checkText("match_reasons."+strconv.Itoa(i), reason, 1, maxReason)
 	}
 	return id, f.err()
@@ -178,7 +178,7 @@ func (f *faults) checkProspects(raw json.RawMessage) {
 	if len(prospects) > maxProspects {
 		f.add("prospects", len(prospects), "must be at most %d", maxProspects)
 	}
-	for i, p := range prospects {
+	for i, p := range prospects[:min(len(prospects), maxProspects)] {
 		f.checkExternalID("prospects."+strconv.Itoa(i)+".id", or(p.ID, ""))
 	}
 }

@@ -1537,6 +1537,7 @@ type ExclusionPage struct {
 
 // ExclusionResult What came of an item.
 type ExclusionResult struct {
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 	Error *ItemError `json:"error,omitempty"`
 
 	// ID Of the exclusion.
@@ -1597,7 +1598,7 @@ type ExplanationPage struct {
 	Total      int64   `json:"total"`
 }
 
-// ItemError defines model for ItemError.
+// ItemError Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
 	Details *ProblemDetails `json:"details,omitempty"`
@@ -1947,8 +1948,10 @@ type QualificationResult struct {
 	// DeliveryID Of the hand-over, as in webhooks: the one that was there before, for a duplicate.
 	//
 	// Example: del_123abc
-	DeliveryID *string    `json:"delivery_id,omitempty"`
-	Error      *ItemError `json:"error,omitempty"`
+	DeliveryID *string `json:"delivery_id,omitempty"`
+
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
+	Error *ItemError `json:"error,omitempty"`
 
 	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
 	Exclusion *ExcludedBy `json:"exclusion,omitempty"`
@@ -1978,6 +1981,9 @@ type QualificationSummary struct {
 
 	// Rejected Items that are not valid.
 	Rejected int `json:"rejected"`
+
+	// Unlisted Results at the end that are not among `items`, since these take 256 MiB already. They are counted above. Absent when all are listed.
+	Unlisted *int `json:"unlisted,omitempty"`
 }
 
 // Reconciliation Example: {"balanced":true,"destinations":[{"counts":{"cancelled":0,"delivered":198,"failed":1,"held":0,"pending":0,"retrying":1},"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","owed":200}],"differences":[],"feed":200,"handed_over":200,"position":5113}
@@ -2164,8 +2170,10 @@ type RulesTest_Candidates struct {
 
 // RulesTestResult What would come of a candidate. Of one that is excluded, score, reasons and verdicts are what the rules alone say; of one that is rejected there are none.
 type RulesTestResult struct {
-	CompanyID *string    `json:"company_id,omitempty"`
-	Error     *ItemError `json:"error,omitempty"`
+	CompanyID *string `json:"company_id,omitempty"`
+
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
+	Error *ItemError `json:"error,omitempty"`
 
 	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
 	Exclusion *ExcludedBy `json:"exclusion,omitempty"`

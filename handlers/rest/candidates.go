@@ -9,7 +9,7 @@ import (
 // JudgeCandidates judges companies by the rules of deliveries, and hands over those that qualify: of
 // one object, of an array, or of a stream of lines.
 func (s *Server) JudgeCandidates(ctx context.Context, r JudgeCandidatesRequestObject) (JudgeCandidatesResponseObject, error) {
-	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID, candidates: true, schema: s.contract.candidate}
+	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID, candidates: true, schema: s.contract.candidate, results: s.newResults()}
 	var document []byte
 	if r.Body == nil {
 		document = r.JSONBody.union
@@ -29,7 +29,7 @@ func (it *item) decodeCandidate(raw []byte) (faults []domain.Fault) {
 		case "attributes":
 			it.candidate.Attributes = value
 		default:
-			faults = append(faults, domain.Fault{Field: name, Error: "is not a known field"})
+			faults = append(faults, domain.Fault{Field: brief(name), Error: "is not a known field"})
 		}
 	}
 	return faults

@@ -10,10 +10,10 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/openprospect/delivery-ledger/domain"
-	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
 // An item is one qualification of a request, or one candidate.
@@ -47,7 +47,7 @@ func (h *handOver) item(index int, raw []byte, named []domain.Fault) *item {
 	more, err := faultsIn(err)
 	it.company = company
 	if it.fault = err; err == nil {
-		it.fault = invalid(beside(named, merge(faults, more)))
+		it.fault = invalid(firstOf(beside(named, merge(faults, more))))
 	}
 	return it
 }
@@ -72,6 +72,18 @@ func (h *handOver) items(list []byte) (iter.Seq2[*item, int], error) {
 	}, nil
 }
 
+// mostFaults is how many faults of an item are told.
+const mostFaults = 100
+
+// firstOf returns faults or, when there are too many, the first of them and that there are more.
+func firstOf(faults []domain.Fault) []domain.Fault {
+	if len(faults) <= mostFaults {
+		return faults
+	}
+	more := domain.Fault{Field: "body", Error: "has " + strconv.Itoa(len(faults)-mostFaults) + " further faults"}
+	return append(slices.Clone(faults[:mostFaults]), more) // the others are not kept
+}
+
 // decode takes the fields of a qualification and returns what is wrong with their form. Case
 // tells fields apart.
 func (it *item) decode(raw []byte) (faults []domain.Fault) {
@@ -92,7 +104,7 @@ func (it *item) decode(raw []byte) (faults []domain.Fault) {
 				add(name, "must be a list of texts")
 			}
 		default:
-			add(name, "is not a known field")
+			add(brief(name), "is not a known field")
 		}
 	}
 	return faults
@@ -125,63 +137,6 @@ func itemError(r *refusal) *ItemError {
 func (s *Server) reportItem(ctx context.Context, j *job) {
 	s.cfg.Log.LogAttrs(ctx, slog.LevelError, "qualification rejected", slog.String("request", requestFrom(ctx).id),
 		slog.Int("index", j.item.index), slog.Any("error", j.outcome.Err))
-}
-
-// results are the answer with what came of each item. They are kept as the JSON that they
-// become, however many there are.
-type results struct {
-	items                          []byte
-	accepted, duplicates, rejected int
-	disqualified                   int
-	position                       eventstore.Position
-}
-
-// add adds a result.
-func (r *results) add(result QualificationResult) error {
-	switch result.Outcome {
-	case Accepted:
-		r.accepted++
-	case Duplicate:
-		r.duplicates++
-	case Disqualified:
-		r.disqualified++
-	case Rejected:
-		r.rejected++
-	}
-	b, err := json.Marshal(result)
-	if len(r.items) > 0 {
-		r.items = append(r.items, ',')
-	}
-	r.items = append(r.items, b...)
-	return err
-}
-
-// VisitQualifyCompaniesResponse writes the answer.
-func (r *results) VisitQualifyCompaniesResponse(w http.ResponseWriter) error { return r.write(w) }
-
-// VisitJudgeCandidatesResponse writes the answer.
-func (r *results) VisitJudgeCandidatesResponse(w http.ResponseWriter) error { return r.write(w) }
-
-// write writes the answer.
-func (r *results) write(w http.ResponseWriter) error {
-	b := strconv.AppendInt([]byte(`{"accepted":`), int64(r.accepted), 10)
-	b = strconv.AppendInt(append(b, `,"duplicates":`...), int64(r.duplicates), 10)
-	b = strconv.AppendInt(append(b, `,"disqualified":`...), int64(r.disqualified), 10)
-	b = strconv.AppendInt(append(b, `,"rejected":`...), int64(r.rejected), 10)
-	b = append(b, `,"items":[`...)
-	w.Header().Set("Content-Type", jsonType)
-	if r.position != 0 {
-		w.Header().Set("Ledger-Position", strconv.FormatInt(int64(r.position), 10))
-	}
-	w.WriteHeader(http.StatusOK)
-	if len(r.items) < 64<<10 {
-		_, err := w.Write(append(append(b, r.items...), "]}\n"...))
-		return err
-	}
-	_, err1 := w.Write(b)
-	_, err2 := w.Write(r.items)
-	_, err3 := w.Write([]byte("]}\n"))
-	return errors.Join(err1, err2, err3)
 }
 
 // maxLine is the length of a line of a stream.

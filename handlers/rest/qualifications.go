@@ -22,7 +22,7 @@ const (
 
 // QualifyCompanies hands companies over: of one object, of an array, or of a stream of lines.
 func (s *Server) QualifyCompanies(ctx context.Context, r QualifyCompaniesRequestObject) (QualifyCompaniesResponseObject, error) {
-	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID, schema: s.contract.qualification}
+	h := &handOver{Server: s, organisation: organisation(ctx), id: r.DeliveryID, schema: s.contract.qualification, results: s.newResults()}
 	var document []byte
 	if r.Body == nil {
 		document = r.JSONBody.union
@@ -42,9 +42,9 @@ func (h *handOver) run(ctx context.Context, stream io.Reader, document []byte) (
 		err = h.document(ctx, document)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, h.results.close())
 	}
-	return &h.results, nil
+	return h.results, nil
 }
 
 // A handOver is a request to hand companies over.
@@ -58,7 +58,7 @@ type handOver struct {
 	schema       *openapi3.Schema  // of an item
 	unexcluded   *eventstore.Guard // that the organisation has not begun to exclude; nil: it has
 	ruleless     bool              // when one of them has no rules to judge candidates by; it is no target then
-	results      results
+	results      *results
 }
 
 // A target is a delivery to hand companies over under, as it is known.

@@ -147,14 +147,14 @@ func (s *Server) once(c echo.Context, turn *idempotency.Turn, next echo.HandlerF
 		done()
 		c.Response().Writer = w.ResponseWriter
 		s.endTurn(r.Context(), turn, answer)
-		w.flush()
+		_ = w.flush() // if the caller is gone, so be it
 	}()
 	c.Response().Writer = w
 	err := next(c)
 	if err != nil {
 		s.refuse(c, err)
 	}
-	if w.status != http.StatusTooManyRequests && w.status < http.StatusInternalServerError && w.body.Len() <= maxKept {
+	if w.status != http.StatusTooManyRequests && w.status < http.StatusInternalServerError && !w.large {
 		answer = w.answer()
 	}
 	return err
@@ -177,30 +177,46 @@ func (s *Server) endTurn(ctx context.Context, turn *idempotency.Turn, answer []b
 	}
 }
 
-// A recorder holds an answer back until it is kept.
+// A recorder holds an answer back until it is kept; not one that is too large for that.
 type recorder struct {
 	http.ResponseWriter
 	before http.Header // as it was when the request's turn came
 	status int         // 0: there is no answer
 	body   bytes.Buffer
+	large  bool // the answer is passed on as it comes
 }
 
 // WriteHeader notes the status.
 func (w *recorder) WriteHeader(status int) { w.status = status }
 
 // Write notes a part of the body.
-func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *recorder) Write(b []byte) (int, error) {
+	if !w.large && w.body.Len()+len(b) > maxKept {
+		err := w.flush()
+		w.large = true
+		if err != nil {
+			return 0, err
+		}
+	}
+	if w.large {
+		return w.ResponseWriter.Write(b)
+	}
+	return w.body.Write(b)
+}
 
 // Unwrap returns what the recorder writes to, for [http.ResponseController].
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// flush writes the answer, if there is one.
-func (w *recorder) flush() {
-	if w.status == 0 {
-		return
+// flush writes the answer, if there is one that is held back.
+func (w *recorder) flush() error {
+	if w.status == 0 || w.large {
+		return nil
 	}
+	body := w.body.Bytes()
+	w.body = bytes.Buffer{}
 	w.ResponseWriter.WriteHeader(w.status)
-	_, _ = w.ResponseWriter.Write(w.body.Bytes()) // if the caller is gone, so be it
+	_, err := w.ResponseWriter.Write(body)
+	return err
 }
 
 // A keptHeader is what is kept of an answer, before its body.

@@ -90,6 +90,11 @@ type Config struct {
 	// Patience bounds the work on the database that a request causes, or each chunk of a
 	// long one. After it the answer is 503. Default 5 s.
 	Patience time.Duration
+
+	// MaxListed bounds, in bytes, what an answer lists of companies that were sent. What came of
+	// further ones is counted alone. Of each answer, what is more than 1 MiB lies in the folder
+	// for temporary files until it is taken. Default 256 MiB, some two million companies.
+	MaxListed int64
 }
 
 // Bounds of a connection.
@@ -135,6 +140,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	if cfg.Patience == 0 {
 		cfg.Patience = 5 * time.Second
+	}
+	if cfg.MaxListed == 0 {
+		cfg.MaxListed = 256 << 20
 	}
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, fmt.Errorf("make server: %w", err)

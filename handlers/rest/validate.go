@@ -285,6 +285,18 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
+// A patientAnswer may be taken for as long as it keeps being taken.
+type patientAnswer struct {
+	http.ResponseWriter
+	now func() time.Time
+}
+
+// Write writes the next part, for which the caller has time.
+func (a patientAnswer) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(a.now().Add(writeTimeout)) // not every writer has deadlines
+	return a.ResponseWriter.Write(b)
+}
+
 // bodies is how the generated code reads a body that was not validated: as it is.
 type bodies struct{ echo.DefaultJSONSerializer }
 

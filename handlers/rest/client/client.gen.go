@@ -1536,6 +1536,7 @@ type ExclusionPage struct {
 
 // ExclusionResult What came of an item.
 type ExclusionResult struct {
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 	Error *ItemError `json:"error,omitempty"`
 
 	// ID Of the exclusion.
@@ -1596,7 +1597,7 @@ type ExplanationPage struct {
 	Total      int64   `json:"total"`
 }
 
-// ItemError defines model for ItemError.
+// ItemError Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
 	Details *ProblemDetails `json:"details,omitempty"`
@@ -1946,8 +1947,10 @@ type QualificationResult struct {
 	// DeliveryID Of the hand-over, as in webhooks: the one that was there before, for a duplicate.
 	//
 	// Example: del_123abc
-	DeliveryID *string    `json:"delivery_id,omitempty"`
-	Error      *ItemError `json:"error,omitempty"`
+	DeliveryID *string `json:"delivery_id,omitempty"`
+
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
+	Error *ItemError `json:"error,omitempty"`
 
 	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
 	Exclusion *ExcludedBy `json:"exclusion,omitempty"`
@@ -1977,6 +1980,9 @@ type QualificationSummary struct {
 
 	// Rejected Items that are not valid.
 	Rejected int `json:"rejected"`
+
+	// Unlisted Results at the end that are not among `items`, since these take 256 MiB already. They are counted above. Absent when all are listed.
+	Unlisted *int `json:"unlisted,omitempty"`
 }
 
 // Reconciliation Example: {"balanced":true,"destinations":[{"counts":{"cancelled":0,"delivered":198,"failed":1,"held":0,"pending":0,"retrying":1},"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","owed":200}],"differences":[],"feed":200,"handed_over":200,"position":5113}
@@ -2163,8 +2169,10 @@ type RulesTest_Candidates struct {
 
 // RulesTestResult What would come of a candidate. Of one that is excluded, score, reasons and verdicts are what the rules alone say; of one that is rejected there are none.
 type RulesTestResult struct {
-	CompanyID *string    `json:"company_id,omitempty"`
-	Error     *ItemError `json:"error,omitempty"`
+	CompanyID *string `json:"company_id,omitempty"`
+
+	// Error Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
+	Error *ItemError `json:"error,omitempty"`
 
 	// Exclusion Of a company that is disqualified since the organisation excludes it; by what.
 	Exclusion *ExcludedBy `json:"exclusion,omitempty"`
@@ -4056,7 +4064,7 @@ type ClientInterface interface {
 
 	// JudgeCandidatesWithBody Judges companies by the delivery's rules, and hands over those that qualify
 	//
-	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4065,7 +4073,7 @@ type ClientInterface interface {
 
 	// JudgeCandidates Judges companies by the delivery's rules, and hands over those that qualify
 	//
-	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4204,7 +4212,7 @@ type ClientInterface interface {
 
 	// QualifyCompaniesWithBody Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4213,7 +4221,7 @@ type ClientInterface interface {
 
 	// QualifyCompanies Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4765,7 +4773,7 @@ func (c *Client) UpdateDelivery(ctx context.Context, deliveryID DeliveryID, para
 
 // JudgeCandidatesWithBody Judges companies by the delivery's rules, and hands over those that qualify
 //
-// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4784,7 +4792,7 @@ func (c *Client) JudgeCandidatesWithBody(ctx context.Context, deliveryID FeedID,
 
 // JudgeCandidates Judges companies by the delivery's rules, and hands over those that qualify
 //
-// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5093,7 +5101,7 @@ func (c *Client) ListEvents(ctx context.Context, deliveryID DeliveryID, params *
 
 // QualifyCompaniesWithBody Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5112,7 +5120,7 @@ func (c *Client) QualifyCompaniesWithBody(ctx context.Context, deliveryID FeedID
 
 // QualifyCompanies Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9565,7 +9573,7 @@ type ClientWithResponsesInterface interface {
 
 	// JudgeCandidatesWithBodyWithResponse Judges companies by the delivery's rules, and hands over those that qualify
 	//
-	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9574,7 +9582,7 @@ type ClientWithResponsesInterface interface {
 
 	// JudgeCandidatesWithResponse Judges companies by the delivery's rules, and hands over those that qualify
 	//
-	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9729,7 +9737,7 @@ type ClientWithResponsesInterface interface {
 
 	// QualifyCompaniesWithBodyWithResponse Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9738,7 +9746,7 @@ type ClientWithResponsesInterface interface {
 
 	// QualifyCompaniesWithResponse Hands qualified companies over
 	//
-	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+	// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -20061,7 +20069,7 @@ func (c *ClientWithResponses) UpdateDeliveryWithResponse(ctx context.Context, de
 
 // JudgeCandidatesWithBodyWithResponse Judges companies by the delivery's rules, and hands over those that qualify
 //
-// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20076,7 +20084,7 @@ func (c *ClientWithResponses) JudgeCandidatesWithBodyWithResponse(ctx context.Co
 
 // JudgeCandidatesWithResponse Judges companies by the delivery's rules, and hands over those that qualify
 //
-// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// Taken as qualifications are: one object, an array, or NDJSON of any length, each line at most 1 MiB. Each company is judged by the `rules` and the `threshold` of the delivery, as they are at that moment; what was decided is recorded with the score, the `profile_version` and a verdict on each rule, as `company.qualified` or `company.disqualified`. A company that was handed over is a duplicate, whatever it is now. A disqualified one may come again: unchanged, under the same rules, it adds nothing and is disqualified again; else it is judged anew. Under a prospect search, the deliveries of it that have rules judge, each by its own; where none has any, it is 409. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20333,7 +20341,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, delive
 
 // QualifyCompaniesWithBodyWithResponse Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20348,7 +20356,7 @@ func (c *ClientWithResponses) QualifyCompaniesWithBodyWithResponse(ctx context.C
 
 // QualifyCompaniesWithResponse Hands qualified companies over
 //
-// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
+// One object, an array, or NDJSON of any length, each line at most 1 MiB. Under a prospect search, every delivery of it gets the companies. A company is handed over once per delivery: sent again, it changes nothing and is reported as a duplicate. Items are judged singly, a bad one harms no other; a single object that is invalid is refused with 422. The answer comes after the commit, and lists what came of each item up to 256 MiB, some two million of them; further ones are counted. When it is 503, or a stream breaks off, part of the items may be in; sending all again is safe.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
