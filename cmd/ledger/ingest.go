@@ -7,18 +7,21 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // ingestVerb is ledger ingest.
 type ingestVerb struct {
-	File       string `arg:"" help:"NDJSON, a qualified company a line, as POST …/qualifications takes them, or what --faults wrote; packed by gzip or not; - for standard input."`
-	Delivery   string `required:"" placeholder:"ID" help:"ID of the delivery, or of the prospect search, under which to hand the companies over."`
-	Server     string `default:"http://127.0.0.1:8080" help:"Address of the ledger."`
-	APIKey     string `required:"" name:"api-key" placeholder:"lnc_live_…" help:"API key with the scope qualifications:write."`
-	Candidates bool   `help:"The companies are candidates, to be judged by the delivery's rules, as POST …/candidates takes them. The API key needs the scope candidates:write."`
-	Chunk      int    `default:"500" help:"Companies in a request, which has no more than some 4 MiB of them whatever this says."`
-	Faults     string `placeholder:"FILE" help:"Write what is rejected to this file, which is made anew, instead of telling it: NDJSON with the line, its faults by field, and the line as it was."`
-	Quiet      bool   `help:"Show no progress."`
+	File       string   `arg:"" help:"NDJSON, a qualified company a line, as POST …/qualifications takes them, or what --faults wrote; or CSV; packed by gzip or not; - for standard input."`
+	Format     string   `default:"auto" enum:"auto,ndjson,csv" help:"What the file contains: ndjson, csv, or, with auto, csv if it is named .csv or .csv.gz."`
+	Map        []string `placeholder:"FIELD[:TYPE]=COLUMN" help:"Which field comes from which column of a CSV file, by its header."`
+	Delivery   string   `required:"" placeholder:"ID" help:"ID of the delivery, or of the prospect search, under which to hand the companies over."`
+	Server     string   `default:"http://127.0.0.1:8080" help:"Address of the ledger."`
+	APIKey     string   `required:"" name:"api-key" placeholder:"lnc_live_…" help:"API key with the scope qualifications:write."`
+	Candidates bool     `help:"The companies are candidates, to be judged by the delivery's rules, as POST …/candidates takes them. The API key needs the scope candidates:write."`
+	Chunk      int      `default:"500" help:"Companies in a request, which has no more than some 4 MiB of them whatever this says."`
+	Faults     string   `placeholder:"FILE" help:"Write what is rejected to this file, which is made anew, instead of telling it: NDJSON with the line, its faults by field, and the line as it was."`
+	Quiet      bool     `help:"Show no progress."`
 }
 
 // Help says what a repeat does.
@@ -29,7 +32,14 @@ lies how far it has come, until it is through. The same command goes on from the
 there is still the same; else all of it is sent.
 
 While the ledger is unavailable, or the key's requests are used up, the ingest waits, as long as Retry-After says. A line that is not
-acceptable is reported with its number and harms no other. The file that --faults wrote can be mended, in "input", and ingested in its turn.
+acceptable is reported with its number and harms no other. The file that --faults wrote can be mended, in "input" or "csv", and ingested in its turn.
+
+A CSV file is UTF-8, begins with a header, and has a comma, semicolon or tab between cells. A column whose name is a field needs no --map:
+company.id, company.name, qualification_score (--candidates: none), match_reasons, prospect.id, and whatever else there is below company,
+prospect and (--candidates) attributes. A type stands behind the field, in --map as in the header: company.employees:number, :boolean (true,
+yes, 1), :list (with ; between) or :list(|); else it is text. Empty cells are left out. A row has one prospect or none; adjacent rows with the same
+company.id are one company, and must agree in all but the prospect. Columns of no field are named and not sent. A file with a quote
+out of place, or not in UTF-8, is sent up to there: mend it and run the same command.
 
 The exit code is 0 when every line was taken, 1 when some were rejected or the ingest failed.`
 }
@@ -81,14 +91,31 @@ func (v *ingestVerb) checkFaults() error {
 
 // told returns what an ingest is told to do, which a bookmark belongs to.
 func (v *ingestVerb) told() []string {
-	return []string{v.Server, v.Delivery, strconv.FormatBool(v.Candidates), v.Faults}
+	return []string{v.Server, v.Delivery, strconv.FormatBool(v.Candidates), v.Faults, v.Format, strings.Join(v.Map, "\n")}
 }
 
 // open opens the file and returns what reads its records.
 func (v *ingestVerb) open(w world) (*input, recordReader, error) {
+	m, err := parseMapping(v.Map)
+	if err != nil {
+		return nil, nil, err
+	}
 	in, err := openInput(v.File, w.in)
 	if err != nil {
 		return nil, nil, err
 	}
-	return in, &ndjsonReader{in: in}, nil
+	if !v.rows() {
+		return in, &ndjsonReader{in: in, mapping: m, candidates: v.Candidates}, nil
+	}
+	r, err := newCSVReader(in, m, v.Candidates)
+	if err != nil {
+		return nil, nil, errors.Join(err, in.Close())
+	}
+	return in, r, nil
+}
+
+// rows reports whether the file is CSV.
+func (v *ingestVerb) rows() bool {
+	name := strings.TrimSuffix(strings.ToLower(v.File), ".gz")
+	return v.Format == "csv" || v.Format == "auto" && strings.HasSuffix(name, ".csv")
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	api "github.com/openprospect/delivery-ledger/handlers/rest/client"
@@ -49,6 +50,9 @@ func (v *ingestVerb) begin(w world) (*ingestion, error) {
 		n.tally.say("going on after line %d, where the last ingest ended", n.mark.Line)
 	case goesOn:
 		n.tally.say("%s has changed since its lines up to %d were sent: sending all of it", v.File, earlier.Line)
+	}
+	if r, ok := n.records.(*csvReader); ok && len(r.unused) > 0 {
+		n.tally.say("not sent, since no field comes from them: %s", strings.Join(r.unused, ", "))
 	}
 	return n, nil
 }

@@ -11,8 +11,10 @@ import (
 // An ndjsonReader reads a record a line. Blank lines are none. Lines of a file that --faults wrote
 // stand for the lines that are kept in them.
 type ndjsonReader struct {
-	in     *input
-	number int // of the last line
+	in         *input
+	mapping    mapping // of rows that are kept
+	candidates bool
+	number     int // of the last line
 }
 
 // next returns the next line.
@@ -42,6 +44,9 @@ func (r *ndjsonReader) record(line []byte) record {
 
 // again returns what is to be sent of a record that was rejected before.
 func (r *ndjsonReader) again(mended reject) record {
+	if mended.CSV != "" {
+		return r.rows(mended.CSV)
+	}
 	if len(mended.Input) == 0 {
 		return r.faulty(nil, flaw{Field: "input", Error: "is not there, so there is nothing to send: the line was too long to be kept"})
 	}
@@ -56,6 +61,16 @@ func (r *ndjsonReader) again(mended reject) record {
 	return record{line: r.number, last: r.number, raw: line, body: line}
 }
 
+// rows returns what is to be sent of rows that were rejected before.
+func (r *ndjsonReader) rows(text string) record {
+	rec, err := csvRecord(text, r.mapping, r.candidates)
+	if err != nil {
+		rec = record{faults: []flaw{{Field: "csv", Error: err.Error()}}}
+	}
+	rec.line, rec.last, rec.csv = r.number, r.number, text
+	return rec
+}
+
 // faulty returns the record of the current line as one that is not sent.
 func (r *ndjsonReader) faulty(line []byte, f flaw) record {
 	return record{line: r.number, last: r.number, raw: line, faults: []flaw{f}}
@@ -66,6 +81,9 @@ func (r *ndjsonReader) locate(_ record, f flaw) flaw { return f }
 
 // reject keeps the line as it was: as JSON, or as a text if it is none.
 func (r *ndjsonReader) reject(rec record) reject {
+	if rec.csv != "" {
+		return reject{Line: rec.line, CSV: rec.csv}
+	}
 	kept := reject{Line: rec.line, Input: rec.raw}
 	if rec.raw != nil && (!json.Valid(rec.raw) || bytes.HasPrefix(rec.raw, []byte(`"`))) {
 		kept.Input, _ = json.Marshal(string(rec.raw)) // a text always marshals

@@ -9,6 +9,8 @@ type record struct {
 	raw        []byte // as it stands there; nil: too long to be kept
 	body       []byte // as it is sent
 	faults     []flaw // why it is not sent; empty: it is
+	prospects  []int  // lines of its prospects, in a file of rows
+	csv        string // its rows, where they are kept in a line of a file that --faults wrote
 }
 
 // A recordReader reads the records of an input, and takes from this what it has read of them.

@@ -56,6 +56,7 @@ type reject struct {
 	Line   int             `json:"line"`
 	Faults []flaw          `json:"faults"`
 	Input  json.RawMessage `json:"input,omitempty"` // the line as it was; as a text if it is no JSON
+	CSV    string          `json:"csv,omitempty"`   // instead: the rows as they were, below the header
 }
 
 // String returns what is wrong, in one line.
