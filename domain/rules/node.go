@@ -152,7 +152,8 @@ func equals(values []any) func(*meter, any) bool {
 		}
 	}
 	return func(m *meter, value any) bool {
-		if text, ok := value.(string); ok && !m.spend(len(text)/bytesInStep) {
+		text, _ := value.(string)
+		if !m.spend(stepsOfLookUp + len(text)/bytesInStep) {
 			return false
 		}
 		k, ok := key(value)
@@ -160,8 +161,11 @@ func equals(values []any) func(*meter, any) bool {
 	}
 }
 
+// stepsOfLookUp are those that finding a value among others takes.
+const stepsOfLookUp = 2
+
 // bytesInStep are those of a text that are looked at in one step.
-const bytesInStep = 4
+const bytesInStep = 2
 
 // hasText returns a test of where a text has another one, which is folded.
 func hasText(op Op, part string) func(*meter, any) bool {
@@ -189,7 +193,7 @@ func matches(pattern string) (func(*meter, any) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	perByte := 2 + size/8
+	perByte := 2 + size/4
 	return func(m *meter, value any) bool {
 		text, ok := value.(string)
 		return ok && m.spend(1+len(text)*perByte) && re.MatchString(text)

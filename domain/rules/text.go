@@ -8,7 +8,7 @@ import (
 // fold returns what a text is compared by: the same for all that [strings.EqualFold] holds to be one.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < unicode.MaxASCII && r != 'k' && r != 's' {
+		if r < unicode.MaxASCII { // the least of these is the capital letter, of k and s too
 			if 'a' <= r && r <= 'z' {
 				return r - 'a' + 'A'
 			}
