@@ -62,6 +62,9 @@ func TestRowsBecomeCompaniesByHeaderMappingAndType(t *testing.T) {
 			`"match_reasons":["Uses HubSpot","Big"],"qualification_score":85}`,
 		`{"company":{"id":"c2","name":"B"},"qualification_score":7}`,
 	}, got)
+	got, err = readCSV(t, "company.id,company.name,Firm\nc1,A,B\n", true, "company.name=Firm")
+	require.NoError(t, err)
+	require.Equal(t, []string{`{"company":{"id":"c1","name":"B"}}`}, got, "--map goes before a name")
 	for _, delimiter := range []string{";", "\t"} {
 		got, err = readCSV(t, strings.ReplaceAll("company.id,company.name,attributes.x:number\nc1,A,2", ",", delimiter), true)
 		require.NoError(t, err)
