@@ -37,32 +37,29 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// PositionAt returns the position of the last event that was in the log at a moment, 0 when there was none. What
-// it returns stays true for ever: it fails with [ErrYetToCome] for a moment at or before which events may still be
-// recorded. Times are by the database's clock.
-func PositionAt(ctx context.Context, q Querier, m Moment) (Position, error) {
+// AsOf returns the position of the last event that was in the log at a moment, 0 when there was none. What it
+// returns stays true for ever: it fails with [ErrYetToCome] for a moment by which events may still be recorded.
+// Times are by the database's clock.
+func (s *Store) AsOf(ctx context.Context, m Moment) (Position, error) {
 	const (
 		end     = `SELECT position, $1 <= recorded_at AS reached FROM log_head`
 		settled = `SELECT position, $1 <= clock_timestamp() AS reached FROM log_head FOR SHARE` // waits for appends under way
 	)
-	if m.time.IsZero() {
-		head, err := headAt(ctx, q, end, m.time)
-		if err == nil && m.position > head.Position {
-			err = fmt.Errorf("position %d, and the log ends at %d: %w", m.position, head.Position, ErrYetToCome)
-		}
-		return m.position, err
-	}
-	head, err := headAt(ctx, q, end, m.time)
+	head, err := s.headAt(ctx, end, m.time)
 	if err == nil && !head.Reached {
-		head, err = headAt(ctx, q, settled, m.time)
+		head, err = s.headAt(ctx, settled, m.time)
 	}
 	switch {
 	case err != nil:
 		return 0, err
 	case !head.Reached:
 		return 0, fmt.Errorf("time %s: %w", m.time.Format(time.RFC3339Nano), ErrYetToCome)
+	case m.position > head.Position:
+		return 0, fmt.Errorf("position %d, and the log ends at %d: %w", m.position, head.Position, ErrYetToCome)
+	case m.time.IsZero():
+		return m.position, nil
 	}
-	return lastAt(ctx, q, m.time, head.Position)
+	return s.PositionAt(ctx, m.time)
 }
 
 // A reachedHead is the end of the log, and whether a time has passed there.
@@ -71,34 +68,12 @@ type reachedHead struct {
 	Reached  bool
 }
 
-// headAt returns what one of PositionAt's queries does.
-func headAt(ctx context.Context, q Querier, query string, t time.Time) (reachedHead, error) {
-	rows, _ := q.Query(ctx, query, t) // CollectExactlyOneRow reports the error
+// headAt returns what one of AsOf's queries does.
+func (s *Store) headAt(ctx context.Context, query string, t time.Time) (reachedHead, error) {
+	rows, _ := s.pool.Query(ctx, query, t) // CollectExactlyOneRow reports the error
 	head, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[reachedHead])
 	if err != nil {
 		return head, fmt.Errorf("read head of log: %w", err)
 	}
 	return head, nil
-}
-
-// lastAt returns the position of the last event up to head that was recorded by t. Times rise with positions,
-// so each look halves what is left.
-func lastAt(ctx context.Context, q Querier, t time.Time, head Position) (Position, error) {
-	const query = `
-		WITH RECURSIVE search (low, high) AS (
-			SELECT 0::bigint, $2::bigint
-			UNION ALL
-			SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END,
-				CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END
-			FROM search s
-			JOIN events e ON e.position = (s.low + s.high + 1) / 2
-			WHERE s.low < s.high
-		)
-		SELECT low FROM search WHERE low = high`
-	rows, _ := q.Query(ctx, query, t, head) // CollectExactlyOneRow reports the error
-	last, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[Position])
-	if err != nil {
-		return 0, fmt.Errorf("find position at %s: %w", t.Format(time.RFC3339Nano), err)
-	}
-	return last, nil
 }

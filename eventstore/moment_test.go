@@ -24,11 +24,12 @@ func momentOf(t *testing.T, at time.Time) eventstore.Moment {
 	return moment(t, at.Format(time.RFC3339Nano))
 }
 
-func TestPositionAtAMomentIsThatOfTheLastEventByThen(t *testing.T) {
+func TestAsOfAMomentIsThePositionOfTheLastEventByThen(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)
+	store := newStore(pool)
 	at := func(m eventstore.Moment) eventstore.Position {
-		found, err := eventstore.PositionAt(within(t), pool, m)
+		found, err := store.AsOf(within(t), m)
 		require.NoError(t, err)
 		return found
 	}
@@ -44,7 +45,7 @@ func TestPositionAtAMomentIsThatOfTheLastEventByThen(t *testing.T) {
 		var now time.Time
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&now))
 		require.Equal(t, n, at(momentOf(t, now)))
-		_, err := newStore(pool).Append(within(t), note("a", eventstore.Version(n), "text"))
+		_, err := store.Append(within(t), note("a", eventstore.Version(n), "text"))
 		require.NoError(t, err)
 		require.Equal(t, n, at(momentOf(t, now)), "what is recorded later does not change it")
 	}
@@ -53,16 +54,17 @@ func TestPositionAtAMomentIsThatOfTheLastEventByThen(t *testing.T) {
 func TestThereIsNoPositionAtAMomentYetToCome(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)
-	head := fill(t, newStore(pool), 3, "a")
-	_, err := eventstore.PositionAt(within(t), pool, moment(t, "4"))
+	store := newStore(pool)
+	head := fill(t, store, 3, "a")
+	_, err := store.AsOf(within(t), moment(t, "4"))
 	require.ErrorIs(t, err, eventstore.ErrYetToCome)
 	require.EqualError(t, err, "position 4, and the log ends at 3: it is yet to come")
-	_, err = eventstore.PositionAt(within(t), pool, moment(t, "2999-01-01T00:00:00Z"))
+	_, err = store.AsOf(within(t), moment(t, "2999-01-01T00:00:00Z"))
 	require.ErrorIs(t, err, eventstore.ErrYetToCome)
 
 	_, err = pool.Exec(t.Context(), `UPDATE log_head SET recorded_at = '2999-06-01'`) // a clock that was put back
 	require.NoError(t, err)
-	found, err := eventstore.PositionAt(within(t), pool, moment(t, "2999-01-01T00:00:00Z"))
+	found, err := store.AsOf(within(t), moment(t, "2999-01-01T00:00:00Z"))
 	require.NoError(t, err)
 	require.Equal(t, head, found)
 }
@@ -70,12 +72,13 @@ func TestThereIsNoPositionAtAMomentYetToCome(t *testing.T) {
 func TestAnAppendUnderWayIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t)
+	store := newStore(pool)
 	release := holdLog(t, pool)
 	var now time.Time
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&now))
 	m, found := momentOf(t, now), make(chan error, 1)
 	go func() {
-		_, err := eventstore.PositionAt(within(t), pool, m)
+		_, err := store.AsOf(within(t), m)
 		found <- err
 	}()
 	requireWaiting(t, pool, 1)

@@ -106,7 +106,7 @@ func (v *rebuildVerb) way(ctx context.Context, pool *pgxpool.Pool) (build func(p
 			return projections.Rebuild(ctx, pool, registry, p, tell)
 		}, "", nil
 	}
-	until, err := eventstore.PositionAt(ctx, pool, *v.Until)
+	until, err := eventstore.New(pool, registry, eventstore.Options{}).AsOf(ctx, *v.Until)
 	if err != nil {
 		return nil, "", fmt.Errorf("find --until in the log: %w", err)
 	}
