@@ -970,7 +970,7 @@ type DeliveryChange struct {
 // DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","profile_version":2,"prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","rules":[{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}],"schedule":"30 9 * * 1-5","status":"active","threshold":60,"timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of dispatches by status.
-	Counts       Counts        `json:"counts"`
+	Counts       *Counts       `json:"counts,omitempty"`
 	CreatedAt    time.Time     `json:"created_at"`
 	Destinations []Destination `json:"destinations"`
 	ID           string        `json:"id"`
@@ -2649,6 +2649,9 @@ type DeleteDeliveryParams struct {
 
 // ReadDeliveryParams defines parameters for ReadDelivery.
 type ReadDeliveryParams struct {
+	// AsOf Shows the delivery and its destinations as they were then, without `counts`: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 where it was not there. What is shown as of a moment never changes.
+	AsOf *string `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// IfNoneMatch Entity tags that the caller has. When nothing has changed the answer is 304, without a body.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
@@ -4864,6 +4867,12 @@ func (w *ServerInterfaceWrapper) ReadDelivery(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ReadDeliveryParams
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-None-Match" -------------

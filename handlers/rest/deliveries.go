@@ -71,6 +71,9 @@ func createDelivery(seed *domain.Seed, org domain.OrganisationID, b NewDelivery)
 // ReadDelivery shows a delivery with its destinations and counts.
 func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) (ReadDeliveryResponseObject, error) {
 	id := domain.DeliveryID(r.DeliveryID)
+	if r.Params.AsOf != nil {
+		return s.readDeliveryAsOf(ctx, id, *r.Params.AsOf)
+	}
 	d, err := s.cfg.Views.Delivery(ctx, organisation(ctx), id)
 	if err != nil {
 		return nil, err
@@ -83,19 +86,22 @@ func (s *Server) ReadDelivery(ctx context.Context, r ReadDeliveryRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	destinations := make([]Destination, len(list.Items))
-	for i, dst := range list.Items {
+	shown, counts := showDetail(d, list.Items), showCounts(n)
+	shown.Counts = &counts
+	return ReadDelivery200JSONResponse{Body: shown, Headers: ReadDelivery200ResponseHeaders{ETag: detailETag(d.Version, n)}}, nil
+}
+
+// showDetail returns a delivery with its destinations as the API shows it, but for the counts.
+func showDetail(d projections.Delivery, list []projections.Destination) DeliveryDetail {
+	destinations := make([]Destination, len(list))
+	for i, dst := range list {
 		destinations[i] = showDestination(dst)
 	}
-	return ReadDelivery200JSONResponse{
-		Body: DeliveryDetail{
-			ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
-			ProspectSearchID: string(d.Search), Rules: showRules(d.Rules), Threshold: d.Threshold, ProfileVersion: d.Profile,
-			CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
-			Counts: showCounts(n),
-		},
-		Headers: ReadDelivery200ResponseHeaders{ETag: detailETag(d.Version, n)},
-	}, nil
+	return DeliveryDetail{
+		ID: string(d.ID), Name: d.Name, Status: DeliveryStatus(d.Status), Schedule: Schedule(d.Schedule), Timezone: showTimezone(d.Timezone),
+		ProspectSearchID: string(d.Search), Rules: showRules(d.Rules), Threshold: d.Threshold, ProfileVersion: d.Profile,
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), Destinations: destinations,
+	}
 }
 
 // UpdateDelivery changes a delivery. A field that is absent keeps its value.
@@ -169,11 +175,16 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 	case err != nil:
 		d.CreatedAt = o.Commit.RecordedAt
 	}
-	d.ID, d.Name, d.Status, d.Search = o.State.ID, o.State.Name, o.State.Status, o.State.Search
-	d.Schedule, d.Timezone = o.State.Schedule, o.State.Timezone
-	d.Rules, d.Threshold, d.Profile = o.State.Profile.Rules, o.State.Profile.Threshold, o.State.Profile.Version
-	d.Version, d.UpdatedAt = o.Version, o.Commit.RecordedAt
-	return d, nil
+	return viewOf(o.State, d.CreatedAt, o.Commit.RecordedAt), nil
+}
+
+// viewOf returns a delivery as the read model shows it once it has come to its last event.
+func viewOf(d domain.Delivery, created, updated time.Time) projections.Delivery {
+	return projections.Delivery{
+		ID: d.ID, Name: d.Name, Status: d.Status, Search: d.Search, Schedule: d.Schedule, Timezone: d.Timezone,
+		Rules: d.Profile.Rules, Threshold: d.Profile.Threshold, Profile: d.Profile.Version,
+		Version: eventstore.Version(d.Revision), CreatedAt: created, UpdatedAt: updated,
+	}
 }
 
 // showDelivery returns a delivery as the API shows it.

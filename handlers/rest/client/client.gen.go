@@ -969,7 +969,7 @@ type DeliveryChange struct {
 // DeliveryDetail Example: {"counts":{"cancelled":0,"delivered":199,"failed":0,"held":0,"pending":0,"retrying":1},"created_at":"2025-11-30T11:58:00.104211Z","destinations":[{"auth_type":"bearer","created_at":"2025-11-30T11:58:31.860024Z","delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","id":"dst_01k9zq4n2b7xk5wj9c3v1d8rta","ordered":true,"status":"active","timeout_seconds":15,"type":"webhook","updated_at":"2025-11-30T11:58:31.860024Z","url":"https://your-api.com/webhooks/openprospect"}],"id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","name":"CRM Sync","profile_version":2,"prospect_search_id":"6f1c2b9e-3d5a-4f7e-9a43-0b8d2c1e7f60","rules":[{"name":"hubspot","reason":"Uses HubSpot","weight":40,"when":{"field":"company.technologies","op":"contains","value":"HubSpot"}},{"name":"revenue","reason":"Revenue \u003e $10M","weight":30,"when":{"field":"company.revenue","op":"gt","value":10000000}},{"name":"decision maker","reason":"Decision Maker found","required":true,"weight":30,"when":{"field":"prospects.title","op":"matches","value":"(?i)\\b(ceo|cto|chief|vp|head)\\b"}}],"schedule":"30 9 * * 1-5","status":"active","threshold":60,"timezone":"Europe/Berlin","updated_at":"2025-11-30T11:58:00.104211Z"}
 type DeliveryDetail struct {
 	// Counts Numbers of dispatches by status.
-	Counts       Counts        `json:"counts"`
+	Counts       *Counts       `json:"counts,omitempty"`
 	CreatedAt    time.Time     `json:"created_at"`
 	Destinations []Destination `json:"destinations"`
 	ID           string        `json:"id"`
@@ -2648,6 +2648,9 @@ type DeleteDeliveryParams struct {
 
 // ReadDeliveryParams defines parameters for ReadDelivery.
 type ReadDeliveryParams struct {
+	// AsOf Shows the delivery and its destinations as they were then, without `counts`: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 where it was not there. What is shown as of a moment never changes.
+	AsOf *string `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// IfNoneMatch Entity tags that the caller has. When nothing has changed the answer is 304, without a body.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
@@ -4039,7 +4042,7 @@ type ClientInterface interface {
 
 	// ReadDelivery Shows a delivery with its destinations and the numbers of its dispatches
 	//
-	// With how many of its dispatches are in each state.
+	// With how many of its dispatches are in each state; or, by `as_of`, what was configured at a moment, also of a delivery that was deleted since.
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id} (the `ReadDelivery` operationId).
 	ReadDelivery(ctx context.Context, deliveryID DeliveryID, params *ReadDeliveryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4718,7 +4721,7 @@ func (c *Client) DeleteDelivery(ctx context.Context, deliveryID DeliveryID, para
 
 // ReadDelivery Shows a delivery with its destinations and the numbers of its dispatches
 //
-// With how many of its dispatches are in each state.
+// With how many of its dispatches are in each state; or, by `as_of`, what was configured at a moment, also of a delivery that was deleted since.
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id} (the `ReadDelivery` operationId).
 func (c *Client) ReadDelivery(ctx context.Context, deliveryID DeliveryID, params *ReadDeliveryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6714,6 +6717,33 @@ func NewReadDeliveryRequest(server string, deliveryID DeliveryID, params *ReadDe
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -9546,7 +9576,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadDeliveryWithResponse Shows a delivery with its destinations and the numbers of its dispatches
 	//
-	// With how many of its dispatches are in each state.
+	// With how many of its dispatches are in each state; or, by `as_of`, what was configured at a moment, also of a delivery that was deleted since.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -20024,7 +20054,7 @@ func (c *ClientWithResponses) DeleteDeliveryWithResponse(ctx context.Context, de
 
 // ReadDeliveryWithResponse Shows a delivery with its destinations and the numbers of its dispatches
 //
-// With how many of its dispatches are in each state.
+// With how many of its dispatches are in each state; or, by `as_of`, what was configured at a moment, also of a delivery that was deleted since.
 //
 // Returns a wrapper object for the known response body format(s).
 //
