@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs what customers run, as processes of their own, against a ledger that serves: the commands of the documentation with
-# curl, fetch in Node, Python's standard library, and the documentation's receiver on express. What of these tools is missing
-# it installs, where that is Debian's to give; express goes into a temporary folder.
+# curl, fetch in Node, Python's standard library, and the documentation's receiver on express; and the README's analyses with
+# psql and DuckDB. What of these tools is missing it installs, where that is Debian's to give; express and DuckDB go into a
+# temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,7 @@ have curl || missing+=(curl)
 have node || missing+=(nodejs)
 have npm || missing+=(npm)
 have python3 || missing+=(python3)
+have psql || missing+=(postgresql-client)
 if ((${#missing[@]})); then
   root() { if ((EUID)); then sudo "$@"; else "$@"; fi; }
   echo "Installing ${missing[*]}"
@@ -21,7 +23,7 @@ fi
 
 modules=$(mktemp -d)
 trap 'rm -rf "$modules"' EXIT
-npm install --prefix "$modules" --silent --no-audit --no-fund --ignore-scripts express@5
+npm install --prefix "$modules" --silent --no-audit --no-fund --ignore-scripts express@5 @duckdb/node-api@1
 
 go vet -tags snippets ./cmd/ledger
 NODE_PATH=$modules/node_modules go test -tags snippets -count=1 -timeout=2m -run '^TestSnippet' ./cmd/ledger

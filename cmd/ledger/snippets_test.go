@@ -126,3 +126,29 @@ func TestSnippetPython(t *testing.T) {
 	_, _, env := setupSnippets(t)
 	require.Equal(t, "Pulled: 7\n422 VALIDATION_ERROR ['nam', 'name']\n", snippet(t, env, "python3", "testdata/snippets/pull.py"))
 }
+
+func TestSnippetDuckDB(t *testing.T) {
+	t.Parallel()
+	_, dir := newAnalysed(t)
+	statements, _ := analyses(t)
+	script, err := filepath.Abs("testdata/snippets/duckdb.js")
+	require.NoError(t, err)
+	out := snippet(t, os.Environ(), "bash", "-c", `cd "$0" && node "$1" <<<"$2"`, dir, script, statements)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 3, out)
+	require.Contains(t, lines[0], `"companies":"2"`)
+	require.Contains(t, lines[1], `"delivered":"2"`)
+	require.Contains(t, lines[2], `"attempts":"1"`)
+}
+
+func TestSnippetPsql(t *testing.T) {
+	t.Parallel()
+	database, _ := newAnalysed(t)
+	_, statements := analyses(t)
+	out := snippet(t, os.Environ(), "psql", database, "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", statements)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 3, out)
+	require.Contains(t, lines[0], "|2|85.0")
+	require.Contains(t, lines[1], "|2|")
+	require.Contains(t, lines[2], "|1")
+}
