@@ -120,13 +120,16 @@ func (c Candidate) Check() (CompanyID, error) {
 }
 
 // fingerprint returns what tells a candidate from another, or from itself once it was changed. White
-// space does not count.
+// space does not count, and no prospects are an empty list.
 func (c Candidate) fingerprint() string {
 	h := sha256.New()
 	for _, raw := range []json.RawMessage{c.Company, c.Prospects, c.Attributes} {
 		var compact bytes.Buffer
 		if given(raw) {
 			_ = json.Compact(&compact, raw) // it is JSON
+		}
+		if compact.String() == "[]" {
+			compact.Reset()
 		}
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(compact.Len()))) // a hash takes everything
 		h.Write(compact.Bytes())

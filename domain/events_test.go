@@ -85,13 +85,14 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 		}
 		all[stream] = append(all[stream], event)
 	}
-	require.Len(t, all, 5)
+	require.Len(t, all, 6)
 
 	delivery := domain.Delivery{ID: dcf, Organisation: acme, Status: domain.Active}
 	handOver := domain.HandOver{ID: "del_1", Company: "comp_1"}
 	dispatch := domain.Dispatch{Attempts: 1, Status: domain.Retrying}
 	exclusion := domain.Exclusion{Excluded: domain.Excluded{Exclusion: "exc_1"}, Stands: true}
 	replay := domain.Replay{ID: "rpl_1", Delivery: dcf, Status: domain.ReplayRunning}
+	requalification := domain.Requalification{ID: "rql_1", Delivery: dcf, Status: domain.RequalificationRunning}
 	for stream, events := range all {
 		for _, event := range events {
 			if stream != "delivery" {
@@ -111,6 +112,9 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 			}
 			if stream != "replay" {
 				require.Equal(t, replay, replay.Evolve(event), event.EventType())
+			}
+			if stream != "requalification" {
+				require.Equal(t, requalification, requalification.Evolve(event), event.EventType())
 			}
 		}
 	}

@@ -29,10 +29,13 @@ type HandOver struct {
 // A Disqualification is what is known of a company that did not qualify. The zero Disqualification
 // did not happen.
 type Disqualification struct {
-	Profile     int64 // the version that it was judged by
+	Profile     int64 // the version that it was judged by; 0: it came qualified, and was excluded
 	Score       int
 	Fingerprint string
 	Excluded    *Excluded // what excludes the company; nil: it did not qualify by the rules
+
+	Candidate    Candidate // as it was recorded
+	MatchReasons []string  // of one that came qualified
 }
 
 // HandOverStream names the stream of a company's hand-over under a delivery. A company
@@ -48,7 +51,10 @@ func (h HandOver) Evolve(event Event) HandOver {
 		return HandOver{ID: e.HandOver, Company: e.CompanyID}
 	case CompanyDisqualified:
 		h.Company = e.CompanyID
-		h.Disqualified = Disqualification{Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint, Excluded: e.Excluded}
+		h.Disqualified = Disqualification{
+			Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint, Excluded: e.Excluded,
+			Candidate: Candidate{Company: e.Company, Prospects: e.Prospects, Attributes: e.Attributes}, MatchReasons: e.MatchReasons,
+		}
 	}
 	return h
 }

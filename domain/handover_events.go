@@ -24,6 +24,8 @@ type CompanyQualified struct {
 	// Of a company that came as a candidate, and was judged by the delivery's rules.
 	Profile  int64           `json:"profile_version,omitempty"`
 	Verdicts []rules.Verdict `json:"verdicts,omitempty"` // on each rule
+
+	Requalification RequalificationID `json:"requalification,omitempty"` // the job that judged it again; empty: it was sent
 }
 
 // CompanyDisqualified records that a candidate does not qualify under a delivery's rules, or that a
@@ -44,6 +46,8 @@ type CompanyDisqualified struct {
 
 	Excluded     *Excluded `json:"excluded,omitempty"`      // what excludes it: then it was not judged by rules
 	MatchReasons []string  `json:"match_reasons,omitempty"` // of an excluded company that came qualified
+
+	Requalification RequalificationID `json:"requalification,omitempty"` // the job that judged it again; empty: it was sent
 }
 
 // EventType returns the event's name in storage.

@@ -14,17 +14,18 @@ import (
 // stands in for another. Ours are made at the program's edges; the engine's are kept as
 // given.
 type (
-	OrganisationID string // org_…
-	DeliveryID     string // dcf_…, a delivery configuration
-	DestinationID  string // dst_…
-	HandOverID     string // del_…, what webhooks call delivery_id (contract, section 1)
-	DispatchID     string // dsp_…
-	SecretID       string // sec_…
-	ReplayID       string // rpl_…, a job that has dispatches attempted again
-	ExclusionID    string // exc_…, of a value that an organisation excludes
-	TestID         string // tst_…, a webhook sent for the sake of a test
-	SearchID       string // the engine's prospect search; a UUID when we make it
-	CompanyID      string // the engine's
+	OrganisationID    string // org_…
+	DeliveryID        string // dcf_…, a delivery configuration
+	DestinationID     string // dst_…
+	HandOverID        string // del_…, what webhooks call delivery_id (contract, section 1)
+	DispatchID        string // dsp_…
+	SecretID          string // sec_…
+	ReplayID          string // rpl_…, a job that has dispatches attempted again
+	RequalificationID string // rql_…, a job that judges companies again
+	ExclusionID       string // exc_…, of a value that an organisation excludes
+	TestID            string // tst_…, a webhook sent for the sake of a test
+	SearchID          string // the engine's prospect search; a UUID when we make it
+	CompanyID         string // the engine's
 )
 
 // NewOrganisationID returns an ID that sorts after those made before it.
@@ -44,6 +45,9 @@ func NewSecretID() SecretID { return SecretID(newID("sec_")) }
 
 // NewReplayID returns an ID that sorts after those made before it.
 func NewReplayID() ReplayID { return ReplayID(newID("rpl_")) }
+
+// NewRequalificationID returns an ID that sorts after those made before it.
+func NewRequalificationID() RequalificationID { return RequalificationID(newID("rql_")) }
 
 // NewTestID returns an ID that sorts after those made before it.
 func NewTestID() TestID { return TestID(newID("tst_")) }

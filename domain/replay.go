@@ -28,12 +28,8 @@ type ReplayFilter struct {
 // Check returns an Invalid error with all that is wrong with the filter of d's dispatches.
 func (r ReplayFilter) Check(d Delivery) error {
 	var f faults
-	f.checkTime("since", r.Since)
-	f.checkTime("until", r.Until)
+	f.checkSpan(r.Since, r.Until)
 	f.checkTime("ended_since", r.EndedSince)
-	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
-		f.add("until", r.Until.Format(time.RFC3339Nano), "must be after since")
-	}
 	if !slices.Contains([]DispatchStatus{"", Delivered, Failed, Cancelled}, r.Status) {
 		f.add("status", r.Status, "must be delivered, failed or cancelled: what is owed is attempted anyway")
 	}
@@ -41,6 +37,15 @@ func (r ReplayFilter) Check(d Delivery) error {
 		f.add("destination", r.Destination, "is no webhook of the delivery")
 	}
 	return f.err()
+}
+
+// checkSpan notes what is wrong with the ends of a span of time, each of which may be open.
+func (f *faults) checkSpan(since, until *time.Time) {
+	f.checkTime("since", since)
+	f.checkTime("until", until)
+	if since != nil && until != nil && !since.Before(*until) {
+		f.add("until", until.Format(time.RFC3339Nano), "must be after since")
+	}
 }
 
 // checkTime notes a time that cannot be written in UTC.

@@ -55,6 +55,14 @@ func (s *Seed) ReplayID() ReplayID {
 	return ReplayID(s.id("rpl_"))
 }
 
+// RequalificationID returns the ID of the requalification that the work starts.
+func (s *Seed) RequalificationID() RequalificationID {
+	if s == nil {
+		return NewRequalificationID()
+	}
+	return RequalificationID(s.id("rql_"))
+}
+
 // SearchID returns the ID of a prospect search, for a delivery that names none.
 func (s *Seed) SearchID() SearchID {
 	if s == nil {

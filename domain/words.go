@@ -13,7 +13,7 @@ import (
 // without any secret.
 func Words(event Event) string {
 	for _, words := range []func(Event) string{
-		wordsOfCompany, wordsOfDispatch, wordsOfExclusion, wordsOfDelivery, wordsOfDestination, wordsOfReplay,
+		wordsOfCompany, wordsOfDispatch, wordsOfExclusion, wordsOfDelivery, wordsOfDestination, wordsOfReplay, wordsOfRequalification,
 	} {
 		if text := words(event); text != "" {
 			return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
@@ -26,9 +26,9 @@ func Words(event Event) string {
 func wordsOfCompany(event Event) string {
 	switch e := event.(type) {
 	case CompanyQualified:
-		came := "Received as qualified under " + string(e.Delivery)
+		came := received(e.Requalification) + " as qualified under " + string(e.Delivery)
 		if e.Profile > 0 {
-			came = fmt.Sprintf("Received as a candidate under %s and judged by version %d of its rules (%s)", e.Delivery, e.Profile, wordsOfVerdicts(e.Verdicts))
+			came = fmt.Sprintf("%s as a candidate under %s and judged by version %d of its rules (%s)", received(e.Requalification), e.Delivery, e.Profile, wordsOfVerdicts(e.Verdicts))
 		}
 		text := fmt.Sprintf("%s; handed over as %s with a score of %d", came, e.HandOver, e.Score)
 		if len(e.MatchReasons) > 0 {
@@ -40,12 +40,20 @@ func wordsOfCompany(event Event) string {
 		return text + "."
 	case CompanyDisqualified:
 		if x := e.Excluded; x != nil {
-			return fmt.Sprintf("Received under %s and disqualified, since %s is excluded%s.", e.Delivery, x.words(), wordsOfReason(x.Reason))
+			return fmt.Sprintf("%s under %s and disqualified, since %s is excluded%s.", received(e.Requalification), e.Delivery, x.words(), wordsOfReason(x.Reason))
 		}
-		return fmt.Sprintf("Received as a candidate under %s and disqualified by version %d of its rules with a score of %d (%s).",
-			e.Delivery, e.Profile, e.Score, wordsOfVerdicts(e.Verdicts))
+		return fmt.Sprintf("%s as a candidate under %s and disqualified by version %d of its rules with a score of %d (%s).",
+			received(e.Requalification), e.Delivery, e.Profile, e.Score, wordsOfVerdicts(e.Verdicts))
 	}
 	return ""
+}
+
+// received says how a company came to be judged: it was sent, or a job judged again what had been sent.
+func received(job RequalificationID) string {
+	if job != "" {
+		return fmt.Sprintf("Judged again by the requalification %s, once received", job)
+	}
+	return "Received"
 }
 
 // wordsOfVerdicts says which rules are met.
@@ -170,6 +178,25 @@ func wordsOfReplay(event Event) string {
 		return fmt.Sprintf("The replay %s of %s came to its end.", e.Replay, e.Delivery)
 	case ReplayCancelled:
 		return fmt.Sprintf("The replay %s of %s was cancelled.", e.Replay, e.Delivery)
+	}
+	return ""
+}
+
+// wordsOfRequalification are like [Words], of events about a requalification.
+func wordsOfRequalification(event Event) string {
+	switch e := event.(type) {
+	case RequalificationStarted:
+		return fmt.Sprintf("The requalification %s of %s by version %d of its rules was started.", e.Requalification, e.Delivery, e.Profile)
+	case RequalificationAdvanced:
+		return fmt.Sprintf("The requalification %s of %s judged %d companies again, and handed %d over.",
+			e.Requalification, e.Delivery, e.Progress.Evaluated(), e.Progress.Qualified)
+	case RequalificationEnded:
+		if e.Obstacle != "" {
+			return fmt.Sprintf("The requalification %s of %s was stopped: %s.", e.Requalification, e.Delivery, e.Obstacle)
+		}
+		return fmt.Sprintf("The requalification %s of %s came to its end.", e.Requalification, e.Delivery)
+	case RequalificationCancelled:
+		return fmt.Sprintf("The requalification %s of %s was cancelled.", e.Requalification, e.Delivery)
 	}
 	return ""
 }

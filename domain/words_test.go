@@ -50,6 +50,8 @@ func TestWordsSayWhy(t *testing.T) {
 		"(hubspot: met; revenue: not met, as it could not be evaluated, no such key: revenue).", words("disqualified.v1.json", domain.CompanyDisqualified{}))
 	require.Equal(t, "Received under dcf_1 and disqualified, since the domain acme.com is excluded: A customer already.",
 		words("disqualified.v1.2.json", domain.CompanyDisqualified{}))
+	require.Regexp(t, `^Judged again by the requalification rql_\S+, once received as a candidate under dcf_\S+ and judged by version 2 of its rules `,
+		words("qualified.v1.3.json", domain.CompanyQualified{}))
 	require.Regexp(t, `^Attempt \d of dsp_\S+ to dst_\S+ failed after \S+: .+\. The next one is due at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.$`,
 		words("failed.v1.json", domain.AttemptFailed{}))
 }

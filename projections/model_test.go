@@ -238,6 +238,7 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkStats(rt, b, l, records)
 		checkSequences(rt, b, l)
 		checkReplays(rt, b, records)
+		checkRequalifications(rt, b, records, head)
 		checkReconciliations(rt, b, l)
 		for _, p := range projections.All() {
 			followed := dump(rt, b, p)

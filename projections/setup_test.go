@@ -187,7 +187,7 @@ func (b *bundle) reset(t require.TestingT) {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
 			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
-				replays, stats, stats_targets, delivery_totals, searches, exclusions, exclusion_totals;
+				replays, requalifications, stats, stats_targets, delivery_totals, searches, exclusions, exclusion_totals;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})
@@ -211,7 +211,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.configure, h.configure, h.exclude, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.requalify, h.configure, h.configure, h.exclude, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -429,5 +429,21 @@ func (h *history) replay(t *rapid.T, i int) {
 		try(t, h.bundle, domain.EndReplay{ID: id})
 	case 5:
 		try(t, h.bundle, domain.CancelReplay{ID: id, Delivery: h.deliveries[i].ID})
+	}
+}
+
+// requalify moves one of two jobs on.
+func (h *history) requalify(t *rapid.T, i int) {
+	id := rapid.SampledFrom([]domain.RequalificationID{"rql_1", "rql_2"}).Draw(t, "job")
+	switch rapid.IntRange(0, 5).Draw(t, "step of the job") {
+	case 0, 1, 2:
+		try(t, h.bundle, domain.StartRequalification{ID: id, Delivery: h.deliveries[i], Count: 3})
+	case 3:
+		n := rapid.Int64Range(1, 50).Draw(t, "progress")
+		try(t, h.bundle, domain.AdvanceRequalification{ID: id, Progress: domain.RequalificationProgress{Number: n, Seen: n, Qualified: 1, Disqualified: 2, Excluded: 3}})
+	case 4:
+		try(t, h.bundle, domain.EndRequalification{ID: id, Obstacle: rapid.SampledFrom([]domain.Obstacle{"", domain.RulesChanged}).Draw(t, "obstacle")})
+	case 5:
+		try(t, h.bundle, domain.CancelRequalification{ID: id, Delivery: h.deliveries[i].ID})
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
+	"github.com/openprospect/delivery-ledger/handlers/rest/requalify"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks/replay"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -170,6 +171,13 @@ func (e *engine) run(ctx context.Context) error {
 			return err
 		}
 		group.Go(func() error { return replays.Run(ctx) })
+	}
+	if slices.Contains(e.roles, roleFollow) {
+		requalifications, err := requalify.New(requalify.Config{Pool: e.pool, Store: e.store, Log: e.log})
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return requalifications.Run(ctx) })
 	}
 	if slices.Contains(e.roles, roleFollow) && e.CheckpointInterval > 0 {
 		group.Go(func() error { return e.notary.Run(ctx, e.CheckpointInterval, e.log) })

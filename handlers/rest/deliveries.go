@@ -156,9 +156,14 @@ const settling = 2 * time.Second
 // settle waits until the read model shows what was committed, for a while: what is done is
 // done, and the answer must say so.
 func (s *Server) settle(ctx context.Context, c eventstore.Commit) {
+	s.settleOn(ctx, projections.Deliveries(), c)
+}
+
+// settleOn is like settle, of another read model.
+func (s *Server) settleOn(ctx context.Context, p projections.Projection, c eventstore.Commit) {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
-	_ = s.cfg.Store.Await(ctx, projections.Deliveries().Name, c.Position) // the answer is right without it
+	_ = s.cfg.Store.Await(ctx, p.Name, c.Position) // the answer is right without it
 }
 
 // delivery returns a delivery as the read model shows it after o. Where that is late, what it

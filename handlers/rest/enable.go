@@ -33,7 +33,7 @@ func (s *Server) EnableDestination(ctx context.Context, r EnableDestinationReque
 	}
 	shown := showDestination(d)
 	if o.Commit.Position > 0 {
-		s.settleReplay(ctx, o.Commit)
+		s.settleOn(ctx, projections.Replays(), o.Commit)
 		shown.ReplayID = optional(string(cmd.Replay))
 	}
 	return EnableDestination200JSONResponse{Body: shown, Headers: EnableDestination200ResponseHeaders{

@@ -147,12 +147,13 @@ func (c client) things(tb testing.TB) map[string]string {
 		return c.send(tb, http.MethodGet, "/api/v1/dispatches/"+dispatch, "").status == http.StatusOK
 	}, waitFor, tick)
 	replay := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/replay", `{}`).field(tb, "id")
+	requalification := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/requalify", `{}`).field(tb, "id")
 	exclusion := c.call(tb, http.StatusOK, "POST", "/api/v1/exclusions", `{"kind":"domain","value":"initech.example"}`).items(tb)[0]["id"].(string)
 	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
 		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "replay_id": replay, "asset": "start.js", "organisation_id": organisation, "key_id": key,
-		"exclusion_id": exclusion, "company_id": "comp_of_things",
+		"exclusion_id": exclusion, "company_id": "comp_of_things", "requalification_id": requalification,
 	}
 }
 

@@ -34,6 +34,8 @@ var readModels = map[string][]projections.Projection{
 	"readStats":             {projections.Deliveries(), projections.Dispatches(), projections.Stats()},
 	"listReplays":           {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
 	"readReplay":            {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
+	"listRequalifications":  {projections.Deliveries(), projections.Dispatches(), projections.Requalifications()},
+	"readRequalification":   {projections.Deliveries(), projections.Dispatches(), projections.Requalifications()},
 	"listExclusions":        {projections.Deliveries()},
 	"readExclusion":         {projections.Deliveries()},
 	"readCheckpoint":        {},

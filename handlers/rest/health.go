@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -30,12 +29,6 @@ func (s *Server) ReadDestinationHealth(ctx context.Context, r ReadDestinationHea
 
 // showHealth returns the health of a destination as the API shows it.
 func showHealth(d projections.Destination, h projections.Health) DestinationHealth {
-	utc := func(t *time.Time) *time.Time {
-		if t == nil {
-			return nil
-		}
-		return new(t.UTC())
-	}
 	return DestinationHealth{
 		DestinationID: string(d.ID), Status: showDestination(d).Status, Breaker: DestinationHealthBreaker(h.Breaker),
 		ConsecutiveFailures: h.Failures, FailingSince: utc(h.FailingSince), NextProbeAt: utc(h.ProbeAt),

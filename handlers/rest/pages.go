@@ -102,7 +102,8 @@ func lastKey[T any](list projections.List[T], key func(T) string) string {
 // Paths of the API.
 const basePath = "/api/v1"
 
-func deliveriesPath() string            { return basePath + "/deliveries" }
-func deliveryPath(id string) string     { return deliveriesPath() + "/" + url.PathEscape(id) }
-func replaysPath(id string) string      { return deliveryPath(id) + "/replays" }
-func destinationsPath(id string) string { return deliveryPath(id) + "/destinations" }
+func deliveriesPath() string                { return basePath + "/deliveries" }
+func deliveryPath(id string) string         { return deliveriesPath() + "/" + url.PathEscape(id) }
+func replaysPath(id string) string          { return deliveryPath(id) + "/replays" }
+func requalificationsPath(id string) string { return deliveryPath(id) + "/requalifications" }
+func destinationsPath(id string) string     { return deliveryPath(id) + "/destinations" }

@@ -116,7 +116,7 @@ func (s *Server) CancelReplay(ctx context.Context, r CancelReplayRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	s.settleReplay(ctx, o.Commit)
+	s.settleOn(ctx, projections.Replays(), o.Commit)
 	replay, err := s.cfg.Views.Replay(ctx, cmd.Delivery, cmd.ID)
 	if err != nil {
 		return nil, err
@@ -127,16 +127,9 @@ func (s *Server) CancelReplay(ctx context.Context, r CancelReplayRequestObject) 
 	return CancelReplay200JSONResponse{Body: showReplay(replay), Headers: CancelReplay200ResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
 }
 
-// settleReplay is like [Server.settle], of replays.
-func (s *Server) settleReplay(ctx context.Context, c eventstore.Commit) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
-	_ = s.cfg.Store.Await(ctx, projections.Replays().Name, c.Position) // the answer is right without it
-}
-
 // started returns a job as the read model shows it after o; where that is late, what it would show.
 func (s *Server) started(ctx context.Context, start domain.StartReplay, o eventstore.Outcome[domain.Replay]) projections.Replay {
-	s.settleReplay(ctx, o.Commit)
+	s.settleOn(ctx, projections.Replays(), o.Commit)
 	if shown, err := s.cfg.Views.Replay(ctx, start.Delivery.ID, start.ID); err == nil {
 		return shown
 	}
@@ -146,14 +139,16 @@ func (s *Server) started(ctx context.Context, start domain.StartReplay, o events
 	}
 }
 
+// utc returns a time in UTC, nil when it is nil.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}
+
 // showReplay returns a replay as the API shows it.
 func showReplay(r projections.Replay) Replay {
-	utc := func(t *time.Time) *time.Time {
-		if t == nil {
-			return nil
-		}
-		return new(t.UTC())
-	}
 	return Replay{
 		ID: string(r.ID), DeliveryID: string(r.Delivery), Status: ReplayStatus(r.Status), Count: r.Count, Replayed: r.Replayed,
 		Filter: ReplayFilter{

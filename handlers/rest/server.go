@@ -20,6 +20,7 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
+	"github.com/openprospect/delivery-ledger/handlers/rest/requalify"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -115,7 +116,8 @@ type Server struct {
 	contract   *contract
 	deliveries *eventstore.Cache[domain.Delivery, domain.Event]
 	exclusions *eventstore.Lookup[domain.Exclusion, domain.Event]
-	excluding  sync.Map // the organisations that are known to have begun to exclude
+	anew       *requalify.Judge // of what was judged before
+	excluding  sync.Map         // the organisations that are known to have begun to exclude
 	echo       *echo.Echo
 	metrics    metrics
 	now        func() time.Time
@@ -155,6 +157,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		cfg: cfg, contract: contract, metrics: newMetrics(), now: time.Now,
 		deliveries: eventstore.NewCache[domain.Delivery, domain.Event](cfg.Store, cachedDeliveries),
 		exclusions: eventstore.NewLookup[domain.Exclusion, domain.Event](cfg.Store),
+		anew:       requalify.NewJudge(cfg.Store, cfg.Views),
 	}
 	if err := s.metrics.register(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("make server: %w", err)

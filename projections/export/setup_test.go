@@ -67,6 +67,8 @@ func newLedger(tb testing.TB, names []string, organisations ...domain.Organisati
 		}})
 		replay := domain.ReplayID("rpl_" + org)
 		l.append(tb, domain.ReplayStream(replay), domain.ReplayStarted{Replay: replay, Delivery: delivery})
+		requalification := domain.RequalificationID("rql_" + org)
+		l.append(tb, domain.RequalificationStream(requalification), domain.RequalificationStarted{Requalification: requalification, Delivery: delivery})
 		l.append(tb, domain.ExclusionStream(org, "exc_1"),
 			domain.ExclusionAdded{Organisation: org, Excluded: domain.Excluded{Exclusion: "exc_1", Kind: "company", Value: "comp_1", Reason: names[0]}})
 	}

@@ -137,6 +137,25 @@ func Tables() []Table {
 			},
 		},
 		{
+			Name: "requalifications", follower: "requalifications", of: ofDelivery, order: `t.id`,
+			Columns: []Column{
+				organisation,
+				{Name: "delivery_id"},
+				{Name: "id"},
+				{Name: "status"},
+				{Name: "obstacle"},
+				{Name: "filter", Type: JSON},
+				{Name: "profile_version", Type: Integer},
+				{Name: "count", Type: Integer},
+				{Name: "seen", Type: Integer},
+				{Name: "qualified", Type: Integer},
+				{Name: "disqualified", Type: Integer},
+				{Name: "excluded", Type: Integer},
+				{Name: "started_at", Type: Time},
+				{Name: "ended_at", Type: Time, Optional: true},
+			},
+		},
+		{
 			Name: "stats", follower: "stats", of: ofDelivery, order: `t.delivery_id, t.destination_id, t.hour`,
 			Columns: []Column{
 				organisation,

@@ -12,7 +12,5 @@
 // asked for it, and its read model can be built again. There is no state beside the log that a
 // crash could leave half-way. The place is recorded after the batch; when the process dies between
 // the two, or anywhere else, the batch is done again. That replays nothing twice, since each dispatch's append
-// has an ID that follows from the job and the dispatch: the second finds the first. For the same reason
-// it does no harm when two processes work on a job at once. The advisory lock that keeps them apart spares work, no
-// more, and goes with its connection.
+// has an ID that follows from the job and the dispatch: the second finds the first.
 package replay

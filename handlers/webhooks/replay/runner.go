@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/jobs"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -35,10 +35,9 @@ type Config struct {
 
 // A Runner carries out jobs. Any number of processes may have one; one of them works.
 type Runner struct {
-	cfg     Config
-	views   *projections.Views
-	asked   eventstore.Position // of the last batch
-	failing bool                // the last look did
+	cfg   Config
+	views *projections.Views
+	asked eventstore.Position // of the last batch
 }
 
 // New returns a runner. It fails when cfg lacks what is required.
@@ -48,127 +47,35 @@ func New(cfg Config) (*Runner, error) {
 	}
 	cfg.Batch = cmp.Or(cfg.Batch, 500)
 	cfg.Window = cmp.Or(cfg.Window, 2000)
-	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	return &Runner{cfg: cfg, views: projections.NewViews(cfg.Pool)}, nil
 }
+
+// lock is the advisory lock of the process that works.
+const lock = 7_310_575_174_993_603_432
 
 // Run carries out jobs until ctx is done, and returns nil then: what was not committed by that time
 // is done by whoever runs next. It goes on through a loss of the database. It is called once.
 func (r *Runner) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		_, started := r.cfg.Store.Mark(projections.Replays().Name).Next()
-		_, moved := r.cfg.Store.Mark(projections.Dispatches().Name).Next()
-		met, err := r.work(ctx)
-		r.report(ctx, err)
-		switch {
-		case err != nil:
-			wait(ctx, r.cfg.Poll, nil)
-		case met == nothing:
-			wait(ctx, r.cfg.Poll, started)
-		case met == waiting:
-			wait(ctx, r.cfg.Poll, moved)
-		}
-	}
-	return nil
-}
-
-// wait waits until d has passed, there is news, or ctx is done.
-func wait(ctx context.Context, d time.Duration, news <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-news:
-	case <-ctx.Done():
-	}
-}
-
-// report logs when work begins to fail, and when it goes on.
-func (r *Runner) report(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !r.failing:
-		r.cfg.Log.LogAttrs(ctx, slog.LevelError, "replaying dispatches fails", slog.Any("error", err))
-	case err == nil && r.failing:
-		r.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "replaying dispatches works again")
-	}
-	r.failing = err != nil
-}
-
-// What a look at the jobs met.
-type meeting int
-
-const (
-	nothing  meeting = iota // to do here
-	waiting                 // for a read model, or for room in the window
-	progress                // was made
-)
-
-// Bounds of a look.
-const (
-	jobs = 100 // that are worked on in turn
-
-	// lock is the advisory lock of the process that works.
-	lock = 7_310_575_174_993_603_432
-
-	// unlocking bounds how long giving back the lock may take.
-	unlocking = 2 * time.Second
-)
-
-// work has the next batch of each job attempted, unless another process works.
-func (r *Runner) work(ctx context.Context) (meeting, error) {
-	const (
-		try     = `SELECT pg_try_advisory_lock($1)`
-		release = `SELECT pg_advisory_unlock($1)`
-	)
-	running, err := r.views.RunningReplays(ctx, jobs)
-	if err != nil || len(running) == 0 {
-		return nothing, err
-	}
-	conn, err := r.cfg.Pool.Acquire(ctx)
-	if err != nil {
-		return nothing, fmt.Errorf("connect for replays: %w", err)
-	}
-	defer conn.Release()
-	var ours bool
-	if err := conn.QueryRow(ctx, try, lock).Scan(&ours); err != nil {
-		return nothing, fmt.Errorf("lock replays: %w", err)
-	}
-	if !ours {
-		return nothing, nil
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlocking)
-		defer cancel()
-		if _, err := conn.Exec(ctx, release, lock); err != nil {
-			_ = conn.Conn().Close(ctx) // the lock goes with it
-		}
-	}()
-	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "replayer"})
-	met := nothing
-	for _, id := range running {
-		one, err := r.step(ctx, id)
-		if err != nil {
-			return met, fmt.Errorf("replay %s: %w", id, err)
-		}
-		met = max(met, one)
-	}
-	return met, nil
+	return jobs.Run(ctx, jobs.Config[domain.ReplayID]{
+		Pool: r.cfg.Pool, Log: r.cfg.Log, Actor: "replayer", Lock: lock, Poll: r.cfg.Poll,
+		Started: r.cfg.Store.Mark(projections.Replays().Name), Moved: r.cfg.Store.Mark(projections.Dispatches().Name),
+		Running: r.views.RunningReplays, Step: r.step,
+	})
 }
 
 // step has the next batch of a job attempted, and notes the job's place, or its end.
-func (r *Runner) step(ctx context.Context, id domain.ReplayID) (meeting, error) {
+func (r *Runner) step(ctx context.Context, id domain.ReplayID) (jobs.Meeting, error) {
 	known, err := eventstore.Load[domain.Replay, domain.Event](ctx, r.cfg.Store, domain.ReplayStream(id))
 	if err != nil || known.State.Status != domain.ReplayRunning {
-		return nothing, err // the read model will show that it has ended
+		return jobs.Nothing, err // the read model will show that it has ended
 	}
 	job := known.State
 	if job.UpTo <= job.After { // the filter's times leave nothing
-		return progress, r.note(ctx, known, domain.EndReplay{ID: id})
+		return jobs.Progress, r.note(ctx, known, domain.EndReplay{ID: id})
 	}
 	room, err := r.room(ctx, job)
 	if err != nil || room == 0 {
-		return waiting, err
+		return jobs.Waiting, err
 	}
 	filter := projections.DispatchFilter{
 		Delivery: job.Delivery, Status: job.Filter.Status, Destination: job.Filter.Destination,
@@ -177,14 +84,14 @@ func (r *Runner) step(ctx context.Context, id domain.ReplayID) (meeting, error) 
 	found, err := r.views.EndedAfter(ctx, filter, job.Place, room)
 	switch {
 	case err != nil:
-		return nothing, err
+		return jobs.Nothing, err
 	case len(found) == 0:
-		return progress, r.note(ctx, known, domain.EndReplay{ID: id})
+		return jobs.Progress, r.note(ctx, known, domain.EndReplay{ID: id})
 	}
 	if done, err := r.ask(ctx, job, found); err != nil || !done {
-		return progress, err
+		return jobs.Progress, err
 	}
-	return progress, r.note(ctx, known, domain.AdvanceReplay{ID: id, Place: found[len(found)-1].Place()})
+	return jobs.Progress, r.note(ctx, known, domain.AdvanceReplay{ID: id, Place: found[len(found)-1].Place()})
 }
 
 // room returns how many dispatches may be asked for now: none while the read model of dispatches does not
