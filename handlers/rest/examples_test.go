@@ -148,7 +148,7 @@ func (c client) things(tb testing.TB) map[string]string {
 	}, waitFor, tick)
 	replay := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/replay", `{}`).field(tb, "id")
 	requalification := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/requalify", `{}`).field(tb, "id")
-	exclusion := c.call(tb, http.StatusOK, "POST", "/api/v1/exclusions", `{"kind":"domain","value":"initech.example"}`).items(tb)[0]["id"].(string)
+	exclusion := c.call(tb, http.StatusOK, "POST", "/api/v1/exclusions", `{"kind":"company","value":"comp_excluded_by_`+delivery+`"}`).items(tb)[0]["id"].(string)
 	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
