@@ -86,16 +86,6 @@ func TestAnswerThatIsNoSuccessIsAnError(t *testing.T) {
 	}
 }
 
-func TestRetryAfterMayBeADate(t *testing.T) {
-	t.Parallel()
-	at := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
-	c, _ := setup(t, http.StatusServiceUnavailable, "", "Retry-After", at)
-	_, err := c.ReadDeliveryWithResponse(t.Context(), "x", nil)
-	var refused *client.Error
-	require.ErrorAs(t, err, &refused)
-	require.InDelta(t, time.Hour, refused.RetryAfter, float64(time.Minute))
-}
-
 func TestConnectionThatIsRefusedIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	c, err := client.New("http://127.0.0.1:1", "key", "test")

@@ -43,8 +43,6 @@ func newError(resp *http.Response) error {
 	}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.RetryAfter = time.Duration(max(0, seconds)) * time.Second
-	} else if at, err := http.ParseTime(resp.Header.Get("Retry-After")); err == nil { // from something between
-		e.RetryAfter = max(0, time.Until(at))
 	}
 	return e
 }
