@@ -9,6 +9,27 @@ type Event interface {
 	event() // sealed: every event is declared in this package
 }
 
+// A Former is the data of an event as an earlier version of its type has it. An event whose type has had
+// versions lists them: Former() []Former returns their zero values, that of version 1 first. What is
+// recorded is of the version after these.
+type Former = interface {
+	// Upcast returns the same in the next version: its Former, or the event itself. Any value can be
+	// upcast, also the zero one, and nothing else counts.
+	Upcast() any
+}
+
+// Versions returns the zero value of the data of each version of an event's type, that of version 1
+// first and the event's own last.
+func Versions(e Event) []any {
+	var versions []any
+	if v, ok := e.(interface{ Former() []Former }); ok {
+		for _, former := range v.Former() {
+			versions = append(versions, former)
+		}
+	}
+	return append(versions, e)
+}
+
 // Events returns the zero value of every event type, which is what a registry needs to
 // read the log.
 func Events() []Event {

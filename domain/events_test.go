@@ -3,6 +3,7 @@ package domain_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -18,24 +19,39 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 )
 
-// The files in testdata/events are what the log holds, written by hand. A type of event
-// that no longer fits its file can't read what is stored: it needs a new version, not a
-// new file. A field that was added, and may be absent, is in a further file of the version;
+// The files in testdata/events are what the log holds, written by hand. A version of a type
+// that no longer fits its file can't read what is stored: the type needs a new version, not
+// a new file. A field that was added, and may be absent, is in a further file of the version;
 // the files before it show that events without the field are read and stored as they were.
 func TestEveryEventIsStoredAsItsGoldenFilesSay(t *testing.T) {
 	t.Parallel()
 	for _, zero := range domain.Events() {
-		t.Run(zero.EventType(), func(t *testing.T) {
-			t.Parallel()
-			var event domain.Event
-			for _, path := range goldenPaths(t, zero.EventType()) {
-				data, err := os.ReadFile(path)
-				require.NoError(t, err)
-				event = decode(t, zero, data)
-				require.JSONEq(t, string(data), encode(t, event), path)
+		for i, version := range domain.Versions(zero) {
+			t.Run(fmt.Sprint(zero.EventType(), ".v", i+1), func(t *testing.T) {
+				t.Parallel()
+				var stored any
+				for _, path := range goldenPaths(t, zero.EventType(), i+1) {
+					stored = decodeFile(t, version, path)
+					require.JSONEq(t, string(read(t, path)), encode(t, stored), path)
+				}
+				requireSet(t, reflect.ValueOf(stored), zero.EventType())
+			})
+		}
+	}
+}
+
+// What an event of a former version is in the next one stands in a file beside each of its golden
+// files, such as company.qualified.v1.2.upcast.json beside company.qualified.v1.2.json.
+func TestEveryFormerVersionIsReadAsTheNextOne(t *testing.T) {
+	t.Parallel()
+	for _, zero := range domain.Events() {
+		versions := domain.Versions(zero)
+		for i := range versions[1:] {
+			for _, path := range goldenPaths(t, zero.EventType(), i+1) {
+				former := decodeFile(t, versions[i], path).(domain.Former)
+				require.Equal(t, decodeFile(t, versions[i+1], upcastPath(path)), former.Upcast(), path)
 			}
-			requireSet(t, reflect.ValueOf(event), zero.EventType())
-		})
+		}
 	}
 }
 
@@ -43,7 +59,16 @@ func TestEveryGoldenFileIsOfAnEvent(t *testing.T) {
 	t.Parallel()
 	var want, files []string
 	for _, event := range domain.Events() {
-		want = append(want, goldenPaths(t, event.EventType())...)
+		versions := domain.Versions(event)
+		for i := range versions {
+			paths := goldenPaths(t, event.EventType(), i+1)
+			want = append(want, paths...)
+			for _, path := range paths {
+				if i < len(versions)-1 {
+					want = append(want, upcastPath(path))
+				}
+			}
+		}
 	}
 	files, err := filepath.Glob("testdata/events/*")
 	require.NoError(t, err)
@@ -77,7 +102,7 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 	t.Parallel()
 	all := map[string][]domain.Event{} // by the stream they are of
 	for _, zero := range domain.Events() {
-		event := decode(t, zero, golden(t, zero.EventType()))
+		event := golden(t, zero)
 		kind, _, _ := strings.Cut(event.EventType(), ".")
 		stream := map[string]string{"destination": "delivery", "attempt": "dispatch"}[kind]
 		if stream == "" {
@@ -120,35 +145,53 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 	}
 }
 
-// goldenPath names the file of the first version of a type of event.
-func goldenPath(eventType string) string { return "testdata/events/" + eventType + ".v1.json" }
-
-// goldenPaths names all files of a type of event, the one with the last added fields last.
-func goldenPaths(t *testing.T, eventType string) []string {
-	t.Helper()
-	added, err := filepath.Glob("testdata/events/" + eventType + ".v1.*[0-9].json")
-	require.NoError(t, err)
-	return append([]string{goldenPath(eventType)}, added...)
+// goldenPath names the first file of a version of a type of event.
+func goldenPath(eventType string, version int) string {
+	return fmt.Sprintf("testdata/events/%s.v%d.json", eventType, version)
 }
 
-// golden returns what is stored of an event.
-func golden(t *testing.T, eventType string) []byte {
+// goldenPaths names all files of a version of a type of event, the one with the last added fields last.
+func goldenPaths(t *testing.T, eventType string, version int) []string {
 	t.Helper()
-	data, err := os.ReadFile(goldenPath(eventType))
+	first := goldenPath(eventType, version)
+	added, err := filepath.Glob(strings.TrimSuffix(first, "json") + "*[0-9].json")
+	require.NoError(t, err)
+	return append([]string{first}, added...)
+}
+
+// upcastPath names the file that says what the event of a file is in the next version.
+func upcastPath(path string) string { return strings.TrimSuffix(path, "json") + "upcast.json" }
+
+// golden returns an event of zero's type, as the first file of its own version has it.
+func golden(t *testing.T, zero domain.Event) domain.Event {
+	t.Helper()
+	return decodeFile(t, zero, goldenPath(zero.EventType(), len(domain.Versions(zero))))
+}
+
+// read returns what is in a file.
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return data
 }
 
-// decode returns the event that data holds, which is of zero's type and has no field
-// that the type does not know.
-func decode(t *testing.T, zero domain.Event, data []byte) domain.Event {
+// decodeFile returns what a file holds, as decode does.
+func decodeFile[T any](t *testing.T, zero T, path string) T {
 	t.Helper()
-	event := reflect.New(reflect.TypeOf(zero))
+	return decode(t, zero, read(t, path))
+}
+
+// decode returns what data holds, which is of zero's type and has no field that the type
+// does not know.
+func decode[T any](t *testing.T, zero T, data []byte) T {
+	t.Helper()
+	stored := reflect.New(reflect.TypeOf(zero))
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	require.NoError(t, dec.Decode(event.Interface()))
+	require.NoError(t, dec.Decode(stored.Interface()))
 	require.False(t, dec.More(), "one event to a file")
-	return event.Elem().Interface().(domain.Event)
+	return stored.Elem().Interface().(T)
 }
 
 // encode returns v in JSON, as it is stored.

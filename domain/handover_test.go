@@ -208,7 +208,7 @@ func FuzzQualification(f *testing.F) {
 		require.Equal(t, stored, encode(t, read))
 		var compact bytes.Buffer
 		require.NoError(t, json.Compact(&compact, company))
-		require.Equal(t, compact.String(), string(read.(domain.CompanyQualified).Company))
+		require.Equal(t, compact.String(), string(read.Company))
 	})
 }
 

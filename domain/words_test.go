@@ -1,8 +1,6 @@
 package domain_test
 
 import (
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +12,7 @@ func TestEveryEventHasWords(t *testing.T) {
 	t.Parallel()
 	said := map[string]string{}
 	for _, zero := range domain.Events() {
-		event := decode(t, zero, golden(t, zero.EventType()))
+		event := golden(t, zero)
 		text := domain.Words(event)
 		require.NotEmpty(t, text, "%s: let domain.Words say what happened", zero.EventType())
 		require.Regexp(t, `^[A-Za-z].*\.$`, text, zero.EventType())
@@ -36,22 +34,18 @@ func TestWordsStandOnALineOfATerminal(t *testing.T) {
 func TestWordsSayWhy(t *testing.T) {
 	t.Parallel()
 	words := func(path string, zero domain.Event) string {
-		for _, name := range goldenPaths(t, zero.EventType()) {
-			if strings.HasSuffix(name, path) {
-				data, err := os.ReadFile(name)
-				require.NoError(t, err)
-				return domain.Words(decode(t, zero, data))
-			}
+		stored := decodeFile(t, domain.Versions(zero)[0], "testdata/events/"+path)
+		for former, ok := stored.(domain.Former); ok; former, ok = stored.(domain.Former) {
+			stored = former.Upcast()
 		}
-		require.Fail(t, path)
-		return ""
+		return domain.Words(stored.(domain.Event))
 	}
 	require.Equal(t, "Received as a candidate under dcf_1 and disqualified by version 2 of its rules with a score of 40 "+
-		"(hubspot: met; revenue: not met, as it could not be evaluated, no such key: revenue).", words("disqualified.v1.json", domain.CompanyDisqualified{}))
+		"(hubspot: met; revenue: not met, as it could not be evaluated, no such key: revenue).", words("company.disqualified.v1.json", domain.CompanyDisqualified{}))
 	require.Equal(t, "Received under dcf_1 and disqualified, since the domain acme.com is excluded: A customer already.",
-		words("disqualified.v1.2.json", domain.CompanyDisqualified{}))
+		words("company.disqualified.v1.2.json", domain.CompanyDisqualified{}))
 	require.Regexp(t, `^Judged again by the requalification rql_\S+, once received as a candidate under dcf_\S+ and judged by version 2 of its rules `,
-		words("qualified.v1.3.json", domain.CompanyQualified{}))
+		words("company.qualified.v1.3.json", domain.CompanyQualified{}))
 	require.Regexp(t, `^Attempt \d of dsp_\S+ to dst_\S+ failed after \S+: .+\. The next one is due at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.$`,
-		words("failed.v1.json", domain.AttemptFailed{}))
+		words("attempt.failed.v1.json", domain.AttemptFailed{}))
 }

@@ -85,7 +85,7 @@ func (s *Store) encodeMember(m *member, metadata json.RawMessage) error {
 			return err
 		}
 		m.records[i] = Record{
-			ID: eventID(id, i), SchemaVersion: schemaVersion, Stream: m.Stream,
+			ID: eventID(id, i), SchemaVersion: versionOf(e), Stream: m.Stream,
 			Type: e.EventType(), Data: data, Metadata: metadata,
 		}
 	}
@@ -99,9 +99,6 @@ func eventID(id uuid.UUID, n int) uuid.UUID {
 	}
 	return uuid.NewSHA1(id, []byte{byte(n >> 8), byte(n)})
 }
-
-// schemaVersion is that of every event's data so far.
-const schemaVersion = 1
 
 // encoding is how events are stored: as encoding/json has it, but that text is kept as it was
 // written, since the escapes made for the sake of HTML would go out to customers, and that what

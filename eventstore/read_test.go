@@ -113,18 +113,6 @@ func TestAStreamIsReadFromItsStart(t *testing.T) {
 	require.Empty(t, records)
 }
 
-func TestADecoderTellsWhatItDoesNotKnow(t *testing.T) {
-	t.Parallel()
-	registry := eventstore.NewRegistry(added{})
-	_, err := registry.Decode(eventstore.Record{Position: 7, Type: "added", SchemaVersion: 2, Data: []byte(`{}`)})
-	require.ErrorContains(t, err, "position 7: unknown type added version 2")
-	_, err = registry.Decode(eventstore.Record{Position: 8, Type: "other", SchemaVersion: 1, Data: []byte(`{}`)})
-	require.ErrorContains(t, err, "position 8: unknown type other")
-	_, err = registry.Decode(eventstore.Record{Position: 9, Type: "added", SchemaVersion: 1, Data: []byte(`{"n":"x"}`)})
-	require.ErrorContains(t, err, "position 9")
-	require.Panics(t, func() { eventstore.NewRegistry(added{}, added{}) })
-}
-
 func TestAWatermarkOnlyRises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

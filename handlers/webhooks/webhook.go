@@ -1,8 +1,6 @@
 package webhooks
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,12 +21,15 @@ type webhook struct {
 
 // newWebhook returns what c sends.
 func newWebhook(registry *eventstore.Registry, c claim) (webhook, error) {
-	var company domain.CompanyQualified
-	if c.Type != company.EventType() {
-		return newNotice(registry, c)
+	event, err := registry.Decode(eventstore.Record{
+		Position: c.Position, Type: c.Type, SchemaVersion: c.Schema, RecordedAt: c.RecordedAt, Data: c.Data,
+	})
+	if err != nil {
+		return webhook{}, err
 	}
-	if err := json.Unmarshal(c.Data, &company); err != nil {
-		return webhook{}, fmt.Errorf("read hand-over: %w", err)
+	company, ok := event.(domain.CompanyQualified)
+	if !ok {
+		return newNotice(event.(domain.Event), c)
 	}
 	body, err := company.Payload(c.RecordedAt)
 	return webhook{
@@ -37,14 +38,8 @@ func newWebhook(registry *eventstore.Registry, c claim) (webhook, error) {
 }
 
 // newNotice returns what c sends of an operational event.
-func newNotice(registry *eventstore.Registry, c claim) (webhook, error) {
-	event, err := registry.Decode(eventstore.Record{
-		Position: c.Position, Type: c.Type, SchemaVersion: c.Schema, RecordedAt: c.RecordedAt, Data: c.Data,
-	})
-	if err != nil {
-		return webhook{}, err
-	}
-	body, err := domain.PayloadOf(event.(domain.Event), c.RecordedAt)
+func newNotice(event domain.Event, c claim) (webhook, error) {
+	body, err := domain.PayloadOf(event, c.RecordedAt)
 	return webhook{event: domain.WebhookEvent(c.Type), origin: string(c.Dispatch), owed: c.RecordedAt, body: body}, err
 }
 
