@@ -22,11 +22,13 @@ type ReplayFilter struct {
 	Until       *time.Time     `json:"until,omitempty"`       // handed over before
 	Status      DispatchStatus `json:"status,omitempty"`      // empty: however they ended
 	Destination DestinationID  `json:"destination,omitempty"` // empty: any
+	Company     CompanyID      `json:"company,omitempty"`     // empty: any
 	EndedSince  *time.Time     `json:"ended_since,omitempty"` // ended then or later, or again
 }
 
-// Check returns an Invalid error with all that is wrong with the filter of d's dispatches.
-func (r ReplayFilter) Check(d Delivery) error {
+// Check returns an Invalid error with all that is wrong with the filter of d's dispatches. What is known of the
+// filter's company under d is h.
+func (r ReplayFilter) Check(d Delivery, h HandOver) error {
 	var f faults
 	f.checkSpan(r.Since, r.Until)
 	f.checkTime("ended_since", r.EndedSince)
@@ -35,6 +37,9 @@ func (r ReplayFilter) Check(d Delivery) error {
 	}
 	if dst, there := d.Destinations[r.Destination]; r.Destination != "" && (!there || dst.Type != Webhook) {
 		f.add("destination", r.Destination, "is no webhook of the delivery")
+	}
+	if r.Company != "" && h.ID == "" {
+		f.add("company_id", r.Company, "was not handed over under the delivery")
 	}
 	return f.err()
 }
@@ -96,6 +101,7 @@ func (r Replay) Evolve(event Event) Replay {
 type StartReplay struct {
 	ID          ReplayID
 	Delivery    Delivery // as it stood
+	HandOver    HandOver // of the filter's company under it; zero: that names none
 	Filter      ReplayFilter
 	After, UpTo int64 // positions that the filter's times came to
 	Count       int64 // of those that were found
@@ -109,7 +115,7 @@ func (c StartReplay) Decide(r Replay, _ time.Time) ([]Event, error) {
 	if r.ID != "" {
 		return nil, nil
 	}
-	if err := c.Filter.Check(c.Delivery); err != nil {
+	if err := c.Filter.Check(c.Delivery, c.HandOver); err != nil {
 		return nil, err
 	}
 	return []Event{ReplayStarted{Replay: c.ID, Delivery: c.Delivery.ID, Filter: c.Filter, After: c.After, UpTo: c.UpTo, Count: c.Count}}, nil

@@ -44,6 +44,15 @@ func TestStartReplay(t *testing.T) {
 	When(t, Given(), wrong).Faults("until")
 	wrong.Filter = domain.ReplayFilter{Destination: "dst_2"}
 	When(t, Given(), wrong).Faults("destination")
+
+	company := start
+	company.Filter = domain.ReplayFilter{Company: "comp_1"}
+	When(t, Given(), company).Faults("company_id")
+	company.HandOver = domain.HandOver{Company: "comp_1", Disqualified: domain.Disqualification{Profile: 2}}
+	When(t, Given(), company).Faults("company_id")
+	company.HandOver = domain.HandOver{ID: "del_1", Company: "comp_1"}
+	started.Filter = company.Filter
+	When(t, Given(), company).Then(started)
 }
 
 func TestReplayAdvancesOnlyForwardAndWhileItRuns(t *testing.T) {

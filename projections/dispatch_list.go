@@ -19,7 +19,8 @@ type DispatchFilter struct {
 	Destination domain.DestinationID  // "": any
 	After       eventstore.Position   // handed over after it
 	UpTo        eventstore.Position   // handed over there or before; 0: no bound
-	EndedSince  *time.Time            // of those that have ended, which alone are asked for by it; nil: no bound
+	EndedSince  *time.Time            // of those that have ended, which alone are asked for by it, as by the next; nil: no bound
+	HandOver    domain.HandOverID     // "": any
 }
 
 // DispatchPage says which part of a list of dispatches is wanted.

@@ -145,13 +145,18 @@ var ended = map[domain.DispatchStatus]string{
 	domain.Cancelled: ` AND d.status = 'cancelled'`,
 }
 
-// endedFrom selects the dispatches of a filter that have ended, and whose destination still is.
+// endedFrom selects the dispatches of a filter that have ended, and whose destination still is. Those of one hand-over
+// are few, and found by it.
 func (f DispatchFilter) endedFrom() string {
+	of := ` AND $6::text = ''`
+	if f.HandOver != "" {
+		of = ` AND d.handover_id = $6`
+	}
 	return `
 		FROM dispatches d
 		JOIN dispatch_targets t USING (destination_id)
 		WHERE d.delivery_id = $1 AND ($2 = '' OR d.destination_id = $2) AND d.position > $3 AND d.position <= $4
-			AND NOT t.removed AND d.settled_at >= coalesce($5, '-infinity'::timestamptz)` + ended[f.Status]
+			AND NOT t.removed AND d.settled_at >= coalesce($5, '-infinity'::timestamptz)` + of + ended[f.Status]
 }
 
 // args are the parameters of endedFrom.
@@ -160,11 +165,11 @@ func (f DispatchFilter) args(more ...any) []any {
 	if upTo == 0 {
 		upTo = math.MaxInt64
 	}
-	return append([]any{f.Delivery, f.Destination, f.After, upTo, f.EndedSince}, more...)
+	return append([]any{f.Delivery, f.Destination, f.After, upTo, f.EndedSince, f.HandOver}, more...)
 }
 
 // CountEnded returns how many dispatches of a filter have ended and could be attempted again. The
-// database counts them; each costs it an entry of an index.
+// database counts them; each costs it an entry of an index, unless they are of one hand-over.
 func (v *Views) CountEnded(ctx context.Context, filter DispatchFilter) (n int64, err error) {
 	if err := v.pool.QueryRow(ctx, `SELECT count(*)`+filter.endedFrom(), filter.args()...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count ended dispatches of %s: %w", filter.Delivery, err)
@@ -189,9 +194,9 @@ func (e Ended) Place() domain.ReplayPlace {
 func (v *Views) EndedAfter(ctx context.Context, filter DispatchFilter, place domain.ReplayPlace, limit int) ([]Ended, error) {
 	query := `
 		SELECT d.id, d.position, d.destination_id` + filter.endedFrom() + `
-			AND d.position >= $6 AND (d.position, d.id) > ($6, $7)
+			AND d.position >= $7 AND (d.position, d.id) > ($7, $8)
 		ORDER BY d.position, d.id
-		LIMIT $8`
+		LIMIT $9`
 	rows, _ := v.pool.Query(ctx, query, filter.args(place.Position, place.Dispatch, limit)...) // CollectRows reports the error
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Ended])
 	if err != nil {

@@ -1847,6 +1847,9 @@ type NewOrganisation struct {
 
 // NewReplay defines model for NewReplay.
 type NewReplay struct {
+	// CompanyID ID of one company that was handed over, as the engine sent it.
+	CompanyID *string `json:"company_id,omitempty"`
+
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
 
@@ -2093,6 +2096,9 @@ type ReplayCount struct {
 
 // ReplayFilter Which dispatches are replayed. What is absent leaves none out.
 type ReplayFilter struct {
+	// CompanyID ID of one company that was handed over, as the engine sent it.
+	CompanyID *string `json:"company_id,omitempty"`
+
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
 

@@ -21,9 +21,12 @@ func (s *Server) StartReplay(ctx context.Context, r StartReplayRequestObject) (S
 	}
 	start := domain.StartReplay{ID: seed(ctx).ReplayID(), Delivery: delivery.State, Filter: domain.ReplayFilter{
 		Since: body.Since, Until: body.Until, Status: domain.DispatchStatus(value(body.Status)), Destination: domain.DestinationID(value(body.Destination)),
-		EndedSince: body.EndedSince,
+		Company: domain.CompanyID(value(body.CompanyID)), EndedSince: body.EndedSince,
 	}}
-	if err := start.Filter.Check(start.Delivery); err != nil {
+	if start.HandOver, err = s.handOver(ctx, delivery.State.ID, start.Filter.Company); err != nil {
+		return nil, err
+	}
+	if err := start.Filter.Check(start.Delivery, start.HandOver); err != nil {
 		return nil, err
 	}
 	if err := s.find(ctx, &start); err != nil {
@@ -41,6 +44,15 @@ func (s *Server) StartReplay(ctx context.Context, r StartReplayRequestObject) (S
 	}}, nil
 }
 
+// handOver returns what is known of a company under a delivery, nothing of one that is not named or cannot be.
+func (s *Server) handOver(ctx context.Context, delivery domain.DeliveryID, company domain.CompanyID) (domain.HandOver, error) {
+	if company == "" || !isText(string(company)) {
+		return domain.HandOver{}, nil
+	}
+	known, err := eventstore.Load[domain.HandOver, domain.Event](ctx, s.cfg.Store, domain.HandOverStream(delivery, company))
+	return known.State, err
+}
+
 // find enters in a job which positions its filter comes to, as far as the log goes now, and how many
 // dispatches there are.
 func (s *Server) find(ctx context.Context, start *domain.StartReplay) error {
@@ -50,7 +62,7 @@ func (s *Server) find(ctx context.Context, start *domain.StartReplay) error {
 	}
 	filter := projections.DispatchFilter{
 		Delivery: start.Delivery.ID, Status: start.Filter.Status, Destination: start.Filter.Destination, UpTo: head,
-		EndedSince: start.Filter.EndedSince,
+		EndedSince: start.Filter.EndedSince, HandOver: start.HandOver.ID,
 	}
 	empty, err := s.between(ctx, &filter, start.Filter.Since, start.Filter.Until)
 	if err != nil {
@@ -153,7 +165,7 @@ func showReplay(r projections.Replay) Replay {
 		ID: string(r.ID), DeliveryID: string(r.Delivery), Status: ReplayStatus(r.Status), Count: r.Count, Replayed: r.Replayed,
 		Filter: ReplayFilter{
 			Since: utc(r.Filter.Since), Until: utc(r.Filter.Until), Status: optional(ReplayFilterStatus(r.Filter.Status)),
-			Destination: optional(string(r.Filter.Destination)), EndedSince: utc(r.Filter.EndedSince),
+			Destination: optional(string(r.Filter.Destination)), CompanyID: optional(string(r.Filter.Company)), EndedSince: utc(r.Filter.EndedSince),
 		},
 		StartedAt: r.StartedAt.UTC(), EndedAt: utc(r.EndedAt),
 	}

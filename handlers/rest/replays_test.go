@@ -16,6 +16,8 @@ func TestReplayIsCountedStartedShownAndCancelled(t *testing.T) {
 	things := c.things(t)
 	f.attempted(t, things, "I'm a teapot")
 	path := fill(t, "/api/v1/deliveries/{delivery_id}", things)
+	c.call(t, http.StatusOK, "POST", path+"/qualifications", company("comp_other"))
+	f.shown(t, projections.Dispatches())
 	head := f.head(t)
 	for body, want := range map[string]int{
 		`{"dry_run":true}`:                      1,
@@ -25,6 +27,8 @@ func TestReplayIsCountedStartedShownAndCancelled(t *testing.T) {
 		`{"dry_run":true,"since":"2200-01-01T00:00:00Z"}`:                                     0,
 		`{"dry_run":true,"until":"2020-01-01T00:00:00Z"}`:                                     0,
 		`{"dry_run":true,"destination":"` + things["destination_id"] + `"}`:                   1,
+		`{"dry_run":true,"company_id":"` + things["company_id"] + `"}`:                        1,
+		`{"dry_run":true,"company_id":"comp_other"}`:                                          0,
 	} {
 		require.EqualValues(t, want, c.call(t, http.StatusOK, "POST", path+"/replay", body).json(t)["count"], body)
 	}
@@ -77,7 +81,9 @@ func TestReplayOfNothingThereIsIsRefused(t *testing.T) {
 	for body, fields := range map[string][]string{
 		`{"status":"pending"}`: {"status"},
 		`{"since":"2025-01-01T00:00:00Z","until":"2025-01-01T00:00:00Z","destination":"dst_none"}`: {"until", "destination"},
-		`{"since":"yesterday","all":true}`: {"all", "since"},
+		`{"since":"yesterday","all":true}`:                    {"all", "since"},
+		`{"company_id":"comp_none","destination":"dst_none"}`: {"company_id", "destination"},
+		`{"company_id":"comp\u0000"}`:                         {"company_id"},
 	} {
 		require.ElementsMatch(t, fields, c.call(t, http.StatusUnprocessableEntity, "POST", path, body).faults(t), body)
 	}

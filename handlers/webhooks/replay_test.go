@@ -321,3 +321,25 @@ func TestReplayOfWhatEndedSinceATimeRepeatsThatAlone(t *testing.T) {
 	require.EqualValues(t, 1, b.awaitReplay(t, d, id, domain.ReplayDone).Replayed)
 	b.requireReplayed(t, id, []domain.DispatchID{late})
 }
+
+func TestReplayOfACompanyRepeatsThatAloneToEachDestination(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := newReceiver(t, ok), newReceiver(t, ok)
+	first, second := destination(one.URL), destination(two.URL)
+	d := b.delivery(t, first, second)
+	b.work(t)
+	b.delivered(t, d, first, 3)
+	company := names(3)[1]
+	known, err := eventstore.Load[domain.HandOver, domain.Event](t.Context(), b.store, domain.HandOverStream(d.ID, company))
+	require.NoError(t, err)
+	head, err := b.store.Head(t.Context())
+	require.NoError(t, err)
+	id := domain.NewReplayID()
+	execute(t, b, domain.StartReplay{ID: id, Delivery: d, HandOver: known.State, Filter: domain.ReplayFilter{Company: company}, UpTo: int64(head)})
+	b.replays(t, 1, 10)
+	require.EqualValues(t, 2, b.awaitReplay(t, d, id, domain.ReplayDone).Replayed)
+	require.ElementsMatch(t, []domain.DispatchID{
+		domain.DispatchIDFor(known.State.ID, first.ID), domain.DispatchIDFor(known.State.ID, second.ID),
+	}, b.replayed(t, id))
+}

@@ -1846,6 +1846,9 @@ type NewOrganisation struct {
 
 // NewReplay defines model for NewReplay.
 type NewReplay struct {
+	// CompanyID ID of one company that was handed over, as the engine sent it.
+	CompanyID *string `json:"company_id,omitempty"`
+
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
 
@@ -2092,6 +2095,9 @@ type ReplayCount struct {
 
 // ReplayFilter Which dispatches are replayed. What is absent leaves none out.
 type ReplayFilter struct {
+	// CompanyID ID of one company that was handed over, as the engine sent it.
+	CompanyID *string `json:"company_id,omitempty"`
+
 	// Destination ID of one of the delivery's webhooks.
 	Destination *string `json:"destination,omitempty"`
 
@@ -4436,7 +4442,7 @@ type ClientInterface interface {
 
 	// StartReplayWithBody Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4445,7 +4451,7 @@ type ClientInterface interface {
 
 	// StartReplay Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5394,7 +5400,7 @@ func (c *Client) ReconcileDelivery(ctx context.Context, deliveryID DeliveryID, p
 
 // StartReplayWithBody Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5413,7 +5419,7 @@ func (c *Client) StartReplayWithBody(ctx context.Context, deliveryID DeliveryID,
 
 // StartReplay Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10436,7 +10442,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartReplayWithBodyWithResponse Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10445,7 +10451,7 @@ type ClientWithResponsesInterface interface {
 
 	// StartReplayWithResponse Has many of a delivery's dispatches attempted again
 	//
-	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+	// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -21998,7 +22004,7 @@ func (c *ClientWithResponses) ReconcileDeliveryWithResponse(ctx context.Context,
 
 // StartReplayWithBodyWithResponse Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22013,7 +22019,7 @@ func (c *ClientWithResponses) StartReplayWithBodyWithResponse(ctx context.Contex
 
 // StartReplayWithResponse Has many of a delivery's dispatches attempted again
 //
-// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
+// Starts a job that retries, oldest hand-over first, the dispatches of the filter that have ended when it comes to them, with the same `webhook-id` and bytes, each once. What is owed anyway is left alone, and so is what a removed destination had. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. `since` and `until` are about the time of the hand-over. Of one `company_id` there are as many dispatches as webhooks, at most. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that have ended are replayed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -77,9 +77,9 @@ func (r *Runner) step(ctx context.Context, id domain.ReplayID) (jobs.Meeting, er
 	if err != nil || room == 0 {
 		return jobs.Waiting, err
 	}
-	filter := projections.DispatchFilter{
-		Delivery: job.Delivery, Status: job.Filter.Status, Destination: job.Filter.Destination,
-		After: eventstore.Position(job.After), UpTo: eventstore.Position(job.UpTo), EndedSince: job.Filter.EndedSince,
+	filter, err := r.filter(ctx, job)
+	if err != nil {
+		return jobs.Nothing, err
 	}
 	found, err := r.views.EndedAfter(ctx, filter, job.Place, room)
 	switch {
@@ -92,6 +92,20 @@ func (r *Runner) step(ctx context.Context, id domain.ReplayID) (jobs.Meeting, er
 		return jobs.Progress, err
 	}
 	return jobs.Progress, r.note(ctx, known, domain.AdvanceReplay{ID: id, Place: found[len(found)-1].Place()})
+}
+
+// filter returns which dispatches a job is about.
+func (r *Runner) filter(ctx context.Context, job domain.Replay) (projections.DispatchFilter, error) {
+	filter := projections.DispatchFilter{
+		Delivery: job.Delivery, Status: job.Filter.Status, Destination: job.Filter.Destination,
+		After: eventstore.Position(job.After), UpTo: eventstore.Position(job.UpTo), EndedSince: job.Filter.EndedSince,
+	}
+	if job.Filter.Company == "" {
+		return filter, nil
+	}
+	company, err := eventstore.Load[domain.HandOver, domain.Event](ctx, r.cfg.Store, domain.HandOverStream(job.Delivery, job.Filter.Company))
+	filter.HandOver = company.State.ID // it had one when the job was started
+	return filter, err
 }
 
 // room returns how many dispatches may be asked for now: none while the read model of dispatches does not
