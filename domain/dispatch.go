@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A DispatchStatus says how far a dispatch has come.
 type DispatchStatus string
@@ -37,21 +40,47 @@ func (d Dispatch) Settled() bool {
 	return d.Status == Delivered || d.Status == Failed || d.Status == Cancelled
 }
 
-// Evolve returns the dispatch after event. Events of other streams leave it unchanged.
+// Evolve returns the dispatch after event. Events of other streams leave it unchanged. One that was cancelled with
+// its destination while an attempt was under way stays so, unless the attempt succeeded.
 func (d Dispatch) Evolve(event Event) Dispatch {
 	switch e := event.(type) {
 	case AttemptSucceeded:
 		d.Attempts, d.Status = e.Number, Delivered
 	case AttemptFailed:
-		d.Attempts, d.Status = e.Number, Retrying
+		d.Attempts = e.Number
+		if d.Status != Cancelled {
+			d.Status = Retrying
+		}
 	case DispatchFailed:
-		d.Status = Failed
+		if d.Status != Cancelled {
+			d.Status = Failed
+		}
 	case DispatchCancelled:
 		d.Status = Cancelled
 	case DispatchRetried:
 		d.Base, d.Status, d.Replay = e.Attempts, Pending, e.Replay
 	}
 	return d
+}
+
+// Abandoned returns the dispatch once its destination, or delivery, was removed: what is owed is cancelled. The
+// dispatch's own events do not say so.
+func (d Dispatch) Abandoned() Dispatch {
+	if !d.Settled() {
+		d.Status = Cancelled
+	}
+	return d
+}
+
+// StatusOf returns the status of a hand-over whose dispatches have these: what is still under way comes first, then
+// what went wrong. Where there is no dispatch nothing is pushed, and it is Delivered.
+func StatusOf(dispatches []DispatchStatus) DispatchStatus {
+	for _, status := range []DispatchStatus{Retrying, Pending, Held, Failed, Delivered, Cancelled} {
+		if slices.Contains(dispatches, status) {
+			return status
+		}
+	}
+	return Delivered
 }
 
 // RecordAttempt enters the outcome of an attempt. An outcome entered already, or one

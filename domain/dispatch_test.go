@@ -261,3 +261,28 @@ func dueOf(events []domain.Event) *time.Time {
 	}
 	return events[i].(domain.AttemptFailed).Due
 }
+
+func TestWhatIsOwedIsCancelledWithItsDestinationUnlessAnAttemptUnderWaySucceeds(t *testing.T) {
+	t.Parallel()
+	owed := domain.Dispatch{Attempts: 1, Status: domain.Retrying}
+	gone := owed.Abandoned()
+	require.Equal(t, domain.Dispatch{Attempts: 1, Status: domain.Cancelled}, gone)
+	failed := gone.Evolve(domain.AttemptFailed{Attempt: domain.Attempt{Number: 2}}).Evolve(domain.DispatchFailed{Attempts: 2})
+	require.Equal(t, domain.Dispatch{Attempts: 2, Status: domain.Cancelled}, failed)
+	require.Equal(t, domain.Delivered, gone.Evolve(domain.AttemptSucceeded{Attempt: domain.Attempt{Number: 2}}).Status)
+	for _, ended := range []domain.DispatchStatus{domain.Delivered, domain.Failed, domain.Cancelled} {
+		require.Equal(t, ended, domain.Dispatch{Status: ended}.Abandoned().Status)
+	}
+	require.Equal(t, domain.Cancelled, domain.Dispatch{}.Abandoned().Status)
+}
+
+func TestAHandOverHasTheStatusOfWhatIsUnderWayThenOfWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	order := []domain.DispatchStatus{domain.Retrying, domain.Pending, domain.Held, domain.Failed, domain.Delivered, domain.Cancelled}
+	for i, status := range order {
+		rest := slices.Clone(order[i:])
+		slices.Reverse(rest)
+		require.Equal(t, status, domain.StatusOf(rest))
+	}
+	require.Equal(t, domain.Delivered, domain.StatusOf(nil), "nothing is pushed")
+}

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,19 @@ func scanRecord(row pgx.CollectableRow) (r Record, err error) {
 func (s *Store) ReadStream(ctx context.Context, stream string) ([]Record, error) {
 	streams, err := s.readStreams(ctx, []string{stream})
 	return streams[stream], err
+}
+
+// ReadStreamsAsOf returns those records of each stream that are at a position or before, oldest first. What came later
+// is read too, and left out.
+func (s *Store) ReadStreamsAsOf(ctx context.Context, at Position, streams []string) (map[string][]Record, error) {
+	byStream, err := s.readStreams(ctx, streams)
+	for stream, records := range byStream {
+		end := slices.IndexFunc(records, func(r Record) bool { return r.Position > at })
+		if end >= 0 {
+			byStream[stream] = records[:end]
+		}
+	}
+	return byStream, err
 }
 
 // readStreams returns the records of each stream, oldest first.

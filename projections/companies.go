@@ -156,17 +156,11 @@ type FeedPage struct {
 // Companies returns a page of a feed, oldest first. Total counts the companies beyond After.
 // The cost does not depend on where the page lies.
 func (v *Views) Companies(ctx context.Context, feed Feed, page FeedPage) (List[Company], error) {
-	key, number, last := feed.sql()
-	query := `
-		SELECT c.` + number + ` AS number, c.delivered_at, c.handover_id, c.delivery_id, c.score, c.company, c.prospects, c.match_reasons,
-			` + companyStatus + ` AS status
-		FROM companies c
-		WHERE c.` + key + ` = $1 AND c.` + number + ` > $2 AND c.` + number + ` <= $2 + $3
-		ORDER BY c.` + number
+	_, _, last := feed.sql()
 	var list List[Company]
 	var batch pgx.Batch
 	batch.Queue(last, feed.id()).QueryRow(func(row pgx.Row) error { return row.Scan(&list.Total) })
-	batch.Queue(query, feed.id(), page.After+page.Offset, page.Limit).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(feed.rows(companyStatus), feed.id(), page.After+page.Offset, page.Limit).Query(func(rows pgx.Rows) (err error) {
 		list.Items, err = pgx.CollectRows(rows, pgx.RowToStructByName[Company])
 		return err
 	})
@@ -181,6 +175,16 @@ func (v *Views) Companies(ctx context.Context, feed Feed, page FeedPage) (List[C
 // t, 0 when there is none. It halves the feed until it is found: both numbers and times
 // rise.
 func (v *Views) NumberAt(ctx context.Context, feed Feed, t time.Time) (int64, error) {
+	at, err := v.lastNumber(ctx, feed, `c.delivered_at`, t)
+	if err != nil {
+		return 0, fmt.Errorf("find %s in feed %s: %w", t.Format(time.RFC3339Nano), feed.id(), err)
+	}
+	return at, nil
+}
+
+// lastNumber returns the number of the last company of a feed in which column, which rises with the numbers, is not
+// above most; 0 when there is none.
+func (v *Views) lastNumber(ctx context.Context, feed Feed, column string, most any) (int64, error) {
 	key, number, last := feed.sql()
 	query := `
 		WITH RECURSIVE search AS (
@@ -189,7 +193,7 @@ func (v *Views) NumberAt(ctx context.Context, feed Feed, t time.Time) (int64, er
 			SELECT CASE WHEN before THEN middle ELSE low END, CASE WHEN before THEN high ELSE middle - 1 END
 			FROM (
 				SELECT low, high, (low + high + 1) / 2 AS middle, (
-						SELECT c.delivered_at <= $2 FROM companies c
+						SELECT ` + column + ` <= $2 FROM companies c
 						WHERE c.` + key + ` = $1 AND c.` + number + ` = (low + high + 1) / 2
 					) AS before
 				FROM search
@@ -197,12 +201,20 @@ func (v *Views) NumberAt(ctx context.Context, feed Feed, t time.Time) (int64, er
 			) AS probe
 		)
 		SELECT low FROM search WHERE low = high`
-	rows, _ := v.pool.Query(ctx, query, feed.id(), t) // CollectExactlyOneRow reports the error
-	at, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
-	if err != nil {
-		return 0, fmt.Errorf("find %s in feed %s: %w", t.Format(time.RFC3339Nano), feed.id(), err)
-	}
-	return at, nil
+	rows, _ := v.pool.Query(ctx, query, feed.id(), most) // CollectExactlyOneRow reports the error
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+// rows returns the query for the companies of the feed of parameter 1 that follow the one of a number, parameter 2, so
+// many as parameter 3 says. Status is that of a company.
+func (f Feed) rows(status string) string {
+	key, number, _ := f.sql()
+	return `
+		SELECT c.` + number + ` AS number, c.delivered_at, c.handover_id, c.delivery_id, c.score, c.company, c.prospects, c.match_reasons,
+			` + status + ` AS status
+		FROM companies c
+		WHERE c.` + key + ` = $1 AND c.` + number + ` > $2 AND c.` + number + ` <= $2 + $3
+		ORDER BY c.` + number
 }
 
 // id returns the feed's ID.

@@ -2507,6 +2507,9 @@ type WebhookEventEvent string
 // WebhookEventName defines model for WebhookEventName.
 type WebhookEventName string
 
+// AsOf defines model for AsOf.
+type AsOf = string
+
 // CompanyID defines model for CompanyId.
 type CompanyID = string
 
@@ -2856,6 +2859,9 @@ type ListCompaniesParams struct {
 	// Cursor The `next_cursor` of a page of this feed; the page continues right after it. Not with `delivered_since` or `offset`.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -2990,6 +2996,9 @@ type ListDispatchesParams struct {
 
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
@@ -3182,6 +3191,9 @@ type ReadStatsParamsBucket string
 
 // ReadDispatchParams defines parameters for ReadDispatch.
 type ReadDispatchParams struct {
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -5283,6 +5295,13 @@ func (w *ServerInterfaceWrapper) ListCompanies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
 	}
 
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
+	}
+
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Ledger-Min-Position" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
@@ -5974,6 +5993,13 @@ func (w *ServerInterfaceWrapper) ListDispatches(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
 	}
 
 	headers := ctx.Request().Header
@@ -6842,6 +6868,12 @@ func (w *ServerInterfaceWrapper) ReadDispatch(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ReadDispatchParams
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Ledger-Min-Position" -------------

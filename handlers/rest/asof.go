@@ -26,6 +26,40 @@ func (s *Server) asOf(ctx context.Context, text string) (eventstore.Position, er
 	return at, err
 }
 
+// moment returns the position at the moment that a request's as_of says; nil: it says none.
+func (s *Server) moment(ctx context.Context, text *string) (*eventstore.Position, error) {
+	if text == nil {
+		return nil, nil
+	}
+	at, err := s.asOf(ctx, *text)
+	if err != nil {
+		return nil, err
+	}
+	return &at, nil
+}
+
+// views are what feeds and dispatches are read from: as they are, or as they were.
+type views interface {
+	Owned(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) error
+	Feed(ctx context.Context, org domain.OrganisationID, id string) (projections.Feed, error)
+	NumberAt(ctx context.Context, feed projections.Feed, t time.Time) (int64, error)
+	Companies(ctx context.Context, feed projections.Feed, page projections.FeedPage) (projections.List[projections.Company], error)
+	Dispatch(ctx context.Context, id domain.DispatchID) (projections.Dispatch, error)
+	DispatchesOf(ctx context.Context, filter projections.DispatchFilter, page projections.DispatchPage) (projections.List[projections.Dispatch], error)
+	DispatchesIn(ctx context.Context, in projections.Sequence, skip int64, limit int) (projections.List[projections.Dispatch], error)
+}
+
+// viewsAt returns views as of a position, once the read models that they are made of show it; nil: as things are.
+func (s *Server) viewsAt(ctx context.Context, at *eventstore.Position, models ...projections.Projection) (views, error) {
+	if at == nil {
+		return s.cfg.Views, nil
+	}
+	if err := s.await(ctx, models, *at); err != nil {
+		return nil, err
+	}
+	return projections.NewPast(s.cfg.Views, s.cfg.Store, *at), nil
+}
+
 // readDeliveryAsOf shows a delivery with its destinations as of a moment. All of that is in its stream.
 func (s *Server) readDeliveryAsOf(ctx context.Context, id domain.DeliveryID, text string) (ReadDeliveryResponseObject, error) {
 	at, err := s.asOf(ctx, text)

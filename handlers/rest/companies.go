@@ -9,53 +9,76 @@ import (
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
-// ListCompanies shows a page of a feed.
+// ListCompanies shows a page of a feed, as it is or as it was.
 func (s *Server) ListCompanies(ctx context.Context, r ListCompaniesRequestObject) (ListCompaniesResponseObject, error) {
-	if err := checkFeedParams(r.Params); err != nil {
+	at, err := s.feedMoment(ctx, r.Params)
+	if err != nil {
 		return nil, err
 	}
-	feed, err := s.cfg.Views.Feed(ctx, organisation(ctx), r.DeliveryID)
+	views, err := s.viewsAt(ctx, at, projections.Companies(), projections.Dispatches())
+	if err != nil {
+		return nil, err
+	}
+	feed, err := views.Feed(ctx, organisation(ctx), r.DeliveryID)
 	if err != nil {
 		return nil, err
 	}
 	page := projections.FeedPage{Limit: value(r.Params.Limit), Offset: value(r.Params.Offset)}
+	prefix := feedPrefix(feed, at)
 	switch {
 	case r.Params.Cursor != nil:
-		after, ok := parseCursor(feed, *r.Params.Cursor)
+		after, ok := parseCursor(prefix, *r.Params.Cursor)
 		if !ok {
 			return nil, invalid([]domain.Fault{{Field: "cursor", Error: "is no cursor of this feed", Provided: said("cursor", *r.Params.Cursor)}})
 		}
 		page.After = after
 	case r.Params.DeliveredSince != nil:
 		// Times in the ledger are whole microseconds: what is after t is after t less the rest.
-		page.After, err = s.cfg.Views.NumberAt(ctx, feed, r.Params.DeliveredSince.Truncate(time.Microsecond))
+		page.After, err = views.NumberAt(ctx, feed, r.Params.DeliveredSince.Truncate(time.Microsecond))
 		if err != nil {
 			return nil, err
 		}
 	}
-	list, err := s.cfg.Views.Companies(ctx, feed, page)
+	list, err := views.Companies(ctx, feed, page)
 	if err != nil {
 		return nil, err
 	}
-	return newCompaniesPage(requestFrom(ctx).url, feed, page, list), nil
+	return newCompaniesPage(requestFrom(ctx).url, prefix, page, list), nil
 }
 
-// checkFeedParams refuses two ways to say where a page begins.
-func checkFeedParams(p ListCompaniesParams) error {
-	if p.Cursor == nil {
-		return nil
+// feedMoment returns the position as of which a feed is asked for, by as_of or by the cursor, and refuses two ways to say
+// that, or where a page begins; nil: as it is.
+func (s *Server) feedMoment(ctx context.Context, p ListCompaniesParams) (*eventstore.Position, error) {
+	at, err := s.moment(ctx, p.AsOf)
+	faults, err := faultsIn(err)
+	if err != nil {
+		return nil, err
 	}
-	var faults []domain.Fault
+	if p.Cursor == nil {
+		return at, invalid(faults)
+	}
 	if p.DeliveredSince != nil {
 		faults = append(faults, domain.Fault{Field: "delivered_since", Error: "cannot be given along with cursor"})
 	}
 	if value(p.Offset) != 0 {
 		faults = append(faults, domain.Fault{Field: "offset", Error: "cannot be given along with cursor"})
 	}
-	return invalid(faults)
+	head, err := s.cfg.Store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	carried := cursorMoment(*p.Cursor)
+	switch {
+	case at != nil && (carried == nil || *carried != *at):
+		faults = append(faults, domain.Fault{Field: "cursor", Error: "is of this feed as of another moment", Provided: said("cursor", *p.Cursor)})
+	case carried != nil && *carried > head:
+		faults = append(faults, domain.Fault{Field: "cursor", Error: "is no cursor of this feed", Provided: said("cursor", *p.Cursor)})
+	}
+	return carried, invalid(faults)
 }
 
 // A companiesPage is the answer with a page of a feed.
@@ -64,8 +87,8 @@ type companiesPage struct {
 	link *string
 }
 
-// newCompaniesPage returns the answer with the companies of list.
-func newCompaniesPage(asked *url.URL, feed projections.Feed, page projections.FeedPage, list projections.List[projections.Company]) companiesPage {
+// newCompaniesPage returns the answer with the companies of list. Prefix begins the feed's cursors.
+func newCompaniesPage(asked *url.URL, prefix []byte, page projections.FeedPage, list projections.List[projections.Company]) companiesPage {
 	read := page.Offset + int64(len(list.Items)) // of those beyond After
 	total := max(list.Total, 0)
 	last := page.After + min(page.Offset, total)
@@ -73,7 +96,7 @@ func newCompaniesPage(asked *url.URL, feed projections.Feed, page projections.Fe
 		last = list.Items[len(list.Items)-1].Number
 		total = max(total, read) // some came in since they were counted
 	}
-	next, more := newCursor(feed, last), read < total
+	next, more := newCursor(prefix, last), read < total
 
 	b := append(make([]byte, 0, 1024*(1+len(list.Items))), `{"items":[`...)
 	for i, c := range list.Items {

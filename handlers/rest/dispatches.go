@@ -3,6 +3,8 @@ package rest
 import (
 	"context"
 	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -10,7 +12,7 @@ import (
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
-// ListDispatches shows a page of a delivery's dispatches.
+// ListDispatches shows a page of a delivery's dispatches, as they are or as they were.
 func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObject) (ListDispatchesResponseObject, error) {
 	q := r.Params
 	if q.SequenceAfter != nil || q.SequenceUntil != nil {
@@ -19,34 +21,73 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 	filter := projections.DispatchFilter{
 		Delivery: domain.DeliveryID(r.DeliveryID), Status: domain.DispatchStatus(value(q.Status)), Destination: domain.DestinationID(value(q.Destination)),
 	}
-	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
+	p, views, err := s.dispatchListing(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Views.Owned(ctx, organisation(ctx), filter.Delivery); err != nil {
+	if err := views.Owned(ctx, organisation(ctx), filter.Delivery); err != nil {
 		return nil, err
 	}
 	empty, err := s.between(ctx, &filter, q.Since, q.Until)
 	if err != nil {
 		return nil, err
 	}
+	if past, ok := views.(*projections.Past); ok && filter.Status != "" && !empty {
+		return s.listDispatchesHaving(ctx, p, past, filter)
+	}
 	var found projections.List[projections.Dispatch]
 	if !empty {
 		page := projections.DispatchPage{After: domain.DispatchID(p.After), Limit: p.Limit, Offset: p.Offset}
-		if found, err = s.cfg.Views.DispatchesOf(ctx, filter, page); err != nil {
+		if found, err = views.DispatchesOf(ctx, filter, page); err != nil {
 			return nil, err
 		}
 	}
-	return showDispatches(p, found, func(d projections.Dispatch) string { return string(d.ID) }), nil
+	return showDispatches(p, found, lastKey(found, func(d projections.Dispatch) string { return string(d.ID) })), nil
 }
 
-// showDispatches returns a page of dispatches as the API shows it. The cursor holds the key of its last one.
-func showDispatches(p listing, found projections.List[projections.Dispatch], key func(projections.Dispatch) string) ListDispatches200JSONResponse {
+// dispatchListing returns what the parameters of a list of dispatches ask for, and of what, or all that is wrong with them.
+func (s *Server) dispatchListing(ctx context.Context, q ListDispatchesParams, more ...domain.Fault) (listing, views, error) {
+	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
+	faults, err := faultsIn(err)
+	if err != nil {
+		return p, nil, err
+	}
+	at, err := s.moment(ctx, q.AsOf)
+	untimely, err := faultsIn(err)
+	if err != nil {
+		return p, nil, err
+	}
+	if err := invalid(slices.Concat(faults, more, untimely)); err != nil {
+		return p, nil, err
+	}
+	views, err := s.viewsAt(ctx, at, projections.Dispatches())
+	return p, views, err
+}
+
+// listDispatchesHaving shows a page of the dispatches that had a status.
+func (s *Server) listDispatchesHaving(
+	ctx context.Context, p listing, past *projections.Past, filter projections.DispatchFilter,
+) (ListDispatchesResponseObject, error) {
+	from := projections.PastPlace{Skip: p.Offset}
+	if p.After != "" {
+		if err := from.UnmarshalText([]byte(p.After)); err != nil {
+			return nil, invalid([]domain.Fault{{Field: "cursor", Error: "is no cursor of this list with these filters"}})
+		}
+	}
+	found, next, err := past.DispatchesHaving(ctx, filter, from, p.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return showDispatches(p, found, next.String()), nil
+}
+
+// showDispatches returns a page of dispatches as the API shows it. The cursor holds the key that the list goes on after.
+func showDispatches(p listing, found projections.List[projections.Dispatch], key string) ListDispatches200JSONResponse {
 	items := make([]Dispatch, len(found.Items))
 	for i, d := range found.Items {
 		items[i] = showDispatch(d)
 	}
-	cursor, link := p.next(found.More, lastKey(found, key))
+	cursor, link := p.next(found.More, key)
 	return ListDispatches200JSONResponse{
 		Body: DispatchPage{
 			Items: items, Total: found.Total, TotalIsLeast: optional(found.Least), Limit: p.Limit, Offset: p.Offset, HasMore: found.More,
@@ -70,18 +111,30 @@ func (s *Server) between(ctx context.Context, filter *projections.DispatchFilter
 	return filter.UpTo <= filter.After, err
 }
 
-// ReadDispatch shows a dispatch with its attempts.
+// ReadDispatch shows a dispatch with its attempts, as it is or as it was.
 func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) (ReadDispatchResponseObject, error) {
 	id := domain.DispatchID(r.DispatchID)
-	d, err := s.dispatch(ctx, id)
+	at, err := s.moment(ctx, r.Params.AsOf)
 	if err != nil {
 		return nil, err
 	}
-	records, err := s.cfg.Store.ReadStream(ctx, domain.DispatchStream(id))
+	views, err := s.viewsAt(ctx, at, projections.Dispatches())
 	if err != nil {
 		return nil, err
 	}
-	made, asked, err := attempts(s.cfg.Store.Registry(), records)
+	d, err := s.dispatch(ctx, views, id)
+	if err != nil {
+		return nil, err
+	}
+	last := eventstore.Position(math.MaxInt64)
+	if at != nil {
+		last = *at
+	}
+	streams, err := s.cfg.Store.ReadStreamsAsOf(ctx, last, []string{domain.DispatchStream(id)})
+	if err != nil {
+		return nil, err
+	}
+	made, asked, err := attempts(s.cfg.Store.Registry(), streams[domain.DispatchStream(id)])
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +151,12 @@ func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) 
 }
 
 // dispatch returns the caller's dispatch of that ID, or a NotFound error.
-func (s *Server) dispatch(ctx context.Context, id domain.DispatchID) (projections.Dispatch, error) {
-	d, err := s.cfg.Views.Dispatch(ctx, id)
+func (s *Server) dispatch(ctx context.Context, views views, id domain.DispatchID) (projections.Dispatch, error) {
+	d, err := views.Dispatch(ctx, id)
 	if err != nil {
 		return d, err
 	}
-	if err := s.cfg.Views.Owned(ctx, organisation(ctx), d.Delivery); domain.KindOf(err) == domain.NotFound {
+	if err := views.Owned(ctx, organisation(ctx), d.Delivery); domain.KindOf(err) == domain.NotFound {
 		return d, domain.Errorf(domain.NotFound, "DISPATCH_NOT_FOUND", "there is no dispatch %s", id)
 	} else if err != nil {
 		return d, err
@@ -151,7 +204,7 @@ func texts(m map[string]string) map[string]string {
 // showDispatch returns a dispatch as the API shows it.
 func showDispatch(d projections.Dispatch) Dispatch {
 	return Dispatch{
-		ID: string(d.ID), Sequence: d.Sequence, Status: DispatchStatus(d.Status), AttemptCount: d.Attempts, DueAt: d.Due, SettledAt: d.SettledAt,
+		ID: string(d.ID), Sequence: d.Sequence, Status: DispatchStatus(d.Status), AttemptCount: d.Attempts, DueAt: utc(d.Due), SettledAt: utc(d.SettledAt),
 		Event: WebhookEventName(d.Event), DestinationID: string(d.Destination), DeliveryID: optional(string(d.HandOver)), DeliveryConfigurationID: string(d.Delivery),
 	}
 }

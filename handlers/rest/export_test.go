@@ -1,12 +1,22 @@
 package rest
 
+import "github.com/openprospect/delivery-ledger/projections"
+
 // What the tests look at from outside.
 var (
-	Members     = members
-	Elements    = elements
-	NewCursor   = newCursor
-	ParseCursor = parseCursor
+	Members  = members
+	Elements = elements
 )
+
+// NewCursor returns a cursor of a feed as it is.
+func NewCursor(feed projections.Feed, number int64) string {
+	return newCursor(feedPrefix(feed, nil), number)
+}
+
+// ParseCursor returns the number in a cursor of a feed as it is.
+func ParseCursor(feed projections.Feed, cursor string) (int64, bool) {
+	return parseCursor(feedPrefix(feed, nil), cursor)
+}
 
 // Spool is a spool, whose first SpoolMemory bytes are in memory.
 type Spool = spool

@@ -113,7 +113,7 @@ func (s *Server) await(ctx context.Context, models []projections.Projection, pos
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			return &refusal{
 				status: http.StatusServiceUnavailable, code: "UNAVAILABLE",
-				message: fmt.Sprintf("what is shown has not come to %s %d yet: try again", minPosition, pos),
+				message: fmt.Sprintf("what is shown has not come to position %d yet: try again", pos),
 			}
 		}
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // RetryDispatch has a dispatch attempted again soon.
 func (s *Server) RetryDispatch(ctx context.Context, r RetryDispatchRequestObject) (RetryDispatchResponseObject, error) {
-	d, err := s.dispatch(ctx, domain.DispatchID(r.DispatchID))
+	d, err := s.dispatch(ctx, s.cfg.Views, domain.DispatchID(r.DispatchID))
 	if err != nil {
 		return nil, err
 	}

@@ -19,15 +19,11 @@ func (s *Server) listSequence(ctx context.Context, r ListDispatchesRequestObject
 		Delivery: domain.DeliveryID(r.DeliveryID), Destination: domain.DestinationID(value(q.Destination)),
 		After: value(q.SequenceAfter), Until: value(q.SequenceUntil),
 	}
-	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
-	faults, err := faultsIn(err)
+	p, views, err := s.dispatchListing(ctx, q, sequenceFaults(q)...)
 	if err != nil {
 		return nil, err
 	}
-	if err := invalid(append(faults, sequenceFaults(q)...)); err != nil {
-		return nil, err
-	}
-	if err := s.cfg.Views.Owned(ctx, organisation(ctx), in.Delivery); err != nil {
+	if err := views.Owned(ctx, organisation(ctx), in.Delivery); err != nil {
 		return nil, err
 	}
 	skip := p.Offset
@@ -35,11 +31,11 @@ func (s *Server) listSequence(ctx context.Context, r ListDispatchesRequestObject
 		seen, _ := strconv.ParseInt(p.After, 10, 64) // as it was written
 		skip = seen - in.After
 	}
-	found, err := s.cfg.Views.DispatchesIn(ctx, in, skip, p.Limit)
+	found, err := views.DispatchesIn(ctx, in, skip, p.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return showDispatches(p, found, func(d projections.Dispatch) string { return strconv.FormatInt(d.Sequence, 10) }), nil
+	return showDispatches(p, found, lastKey(found, func(d projections.Dispatch) string { return strconv.FormatInt(d.Sequence, 10) })), nil
 }
 
 // sequenceFaults are what the bounds of a sequence need, and what does not go with them.

@@ -2506,6 +2506,9 @@ type WebhookEventEvent string
 // WebhookEventName defines model for WebhookEventName.
 type WebhookEventName string
 
+// AsOf defines model for AsOf.
+type AsOf = string
+
 // CompanyID defines model for CompanyId.
 type CompanyID = string
 
@@ -2855,6 +2858,9 @@ type ListCompaniesParams struct {
 	// Cursor The `next_cursor` of a page of this feed; the page continues right after it. Not with `delivered_since` or `offset`.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -2989,6 +2995,9 @@ type ListDispatchesParams struct {
 
 	// Cursor The `next_cursor` of a page of this list; the page continues right after it. With the same filters; not with `offset`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
@@ -3181,6 +3190,9 @@ type ReadStatsParamsBucket string
 
 // ReadDispatchParams defines parameters for ReadDispatch.
 type ReadDispatchParams struct {
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -4287,7 +4299,7 @@ type ClientInterface interface {
 
 	// ListCompanies Pulls delivered companies, oldest first
 	//
-	// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`.
+	// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`. By `as_of` it is the feed of a moment: what could be pulled then, also of a delivery that was deleted since, with the `status` that each company had; its cursors carry the moment.
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/companies (the `ListCompanies` operationId).
 	ListCompanies(ctx context.Context, deliveryID FeedID, params *ListCompaniesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4402,6 +4414,8 @@ type ClientInterface interface {
 	// ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 	//
 	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+	//
+	// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 	//
 	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 	//
@@ -4545,7 +4559,7 @@ type ClientInterface interface {
 
 	// ReadDispatch Shows a dispatch with each of its attempts
 	//
-	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
+	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent. By `as_of` it is shown as it was, with the attempts made by then.
 	//
 	// Corresponds with GET /api/v1/dispatches/{dispatch_id} (the `ReadDispatch` operationId).
 	ReadDispatch(ctx context.Context, dispatchID DispatchID, params *ReadDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5055,7 +5069,7 @@ func (c *Client) JudgeCandidates(ctx context.Context, deliveryID FeedID, params 
 
 // ListCompanies Pulls delivered companies, oldest first
 //
-// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`.
+// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`. By `as_of` it is the feed of a moment: what could be pulled then, also of a delivery that was deleted since, with the `status` that each company had; its cursors carry the moment.
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/companies (the `ListCompanies` operationId).
 func (c *Client) ListCompanies(ctx context.Context, deliveryID FeedID, params *ListCompaniesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5310,6 +5324,8 @@ func (c *Client) TestDestination(ctx context.Context, deliveryID DeliveryID, des
 // ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 //
 // A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+//
+// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 //
 // What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 //
@@ -5633,7 +5649,7 @@ func (c *Client) ReadStats(ctx context.Context, deliveryID DeliveryID, params *R
 
 // ReadDispatch Shows a dispatch with each of its attempts
 //
-// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
+// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent. By `as_of` it is shown as it was, with the attempts made by then.
 //
 // Corresponds with GET /api/v1/dispatches/{dispatch_id} (the `ReadDispatch` operationId).
 func (c *Client) ReadDispatch(ctx context.Context, dispatchID DispatchID, params *ReadDispatchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7350,6 +7366,18 @@ func NewListCompaniesRequest(server string, deliveryID FeedID, params *ListCompa
 
 		}
 
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -8249,6 +8277,18 @@ func NewListDispatchesRequest(server string, deliveryID DeliveryID, params *List
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -9475,6 +9515,33 @@ func NewReadDispatchRequest(server string, dispatchID DispatchID, params *ReadDi
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -10269,7 +10336,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCompaniesWithResponse Pulls delivered companies, oldest first
 	//
-	// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`.
+	// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`. By `as_of` it is the feed of a moment: what could be pulled then, also of a delivery that was deleted since, with the `status` that each company had; its cursors carry the moment.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10396,6 +10463,8 @@ type ClientWithResponsesInterface interface {
 	// ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 	//
 	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+	//
+	// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 	//
 	// What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 	//
@@ -10559,7 +10628,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadDispatchWithResponse Shows a dispatch with each of its attempts
 	//
-	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
+	// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent. By `as_of` it is shown as it was, with the attempts made by then.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -21717,7 +21786,7 @@ func (c *ClientWithResponses) JudgeCandidatesWithResponse(ctx context.Context, d
 
 // ListCompaniesWithResponse Pulls delivered companies, oldest first
 //
-// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`.
+// The feed of a prospect search, in which a company stands once, or of one delivery. Feeding back the last `delivered_at` as `delivered_since`, or `next_cursor` as `cursor`, never skips and never repeats a company, whatever is written meanwhile. `total` counts the companies after `delivered_since` or `cursor`. By `as_of` it is the feed of a moment: what could be pulled then, also of a delivery that was deleted since, with the `status` that each company had; its cursors carry the moment.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -21928,6 +21997,8 @@ func (c *ClientWithResponses) TestDestinationWithResponse(ctx context.Context, d
 // ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 //
 // A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+//
+// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 //
 // What a receiver misses: `Ledger-Sequence` has no gap, so whoever saw 41 and then 43 asks for `?destination=dst_…&sequence_after=41&sequence_until=42`, and gets each dispatch by `GET /dispatches/{dispatch_id}`, whose `payload` is the body of the webhook. With either bound the order is that of the sequence, oldest first; `destination` is needed, and `status`, `since` and `until` are not taken.
 //
@@ -22199,7 +22270,7 @@ func (c *ClientWithResponses) ReadStatsWithResponse(ctx context.Context, deliver
 
 // ReadDispatchWithResponse Shows a dispatch with each of its attempts
 //
-// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent.
+// Oldest attempt first. Headers that hold a secret show as `[redacted]`; of the answer the first KiB is kept. Keys with the scopes `companies:read` and `prospects:read` also see the `payload`, byte for byte as it is sent. By `as_of` it is shown as it was, with the attempts made by then.
 //
 // Returns a wrapper object for the known response body format(s).
 //
