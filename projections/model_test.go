@@ -236,6 +236,8 @@ func TestReadModelsAreWhatTheLogSaysHoweverTheyAreMade(t *testing.T) {
 		checkHistory(rt, b, records)
 		checkDispatchLists(rt, b, l, head)
 		checkStats(rt, b, l, records)
+		checkDaily(rt, b, l, records)
+		checkTotals(rt, b, l, records)
 		checkSequences(rt, b, l)
 		checkReplays(rt, b, records)
 		checkRequalifications(rt, b, records, head)

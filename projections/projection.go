@@ -45,7 +45,7 @@ type Entry struct {
 
 // All returns every projection that the ledger keeps.
 func All() []Projection {
-	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Requalifications(), Stats()}
+	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Requalifications(), Stats(), Daily()}
 }
 
 // atLeisure is the rest of projections that nobody waits for but who reads what happened: a few large pages cost

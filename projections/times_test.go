@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/openprospect/delivery-ledger/migrations/testdb"
 )
 
 func TestAClassOfTimesTellsADurationWithinFivePercent(t *testing.T) {
@@ -21,6 +23,32 @@ func TestAClassOfTimesTellsADurationWithinFivePercent(t *testing.T) {
 		exact := time.Duration(us) * time.Microsecond
 		bound := max(time.Duration(float64(exact)*0.05), 500*time.Microsecond)
 		require.InDelta(t, float64(exact), float64(got), float64(bound)+float64(time.Microsecond))
+	})
+}
+
+func TestPostgresMakesTheSamePercentilesOfTimes(t *testing.T) {
+	t.Parallel()
+	const query = `SELECT time_to_deliver_ms($1::int[], $2)`
+	pool, classes := testdb.New(t), newTimeClasses()
+	check := func(rt require.TestingT, counts []int64, percent int64) {
+		var got *float64
+		require.NoError(rt, pool.QueryRow(t.Context(), query, counts, percent).Scan(&got))
+		want := classes.quantile(counts, percent)
+		if want == 0 {
+			require.Nil(rt, got)
+			return
+		}
+		require.NotNil(rt, got)
+		require.InDelta(rt, float64(want.Microseconds())/1000, *got, 0)
+	}
+	for class := range classes.bounds {
+		counts := make([]int64, class+1)
+		counts[class] = 1
+		check(t, counts, 50)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		counts := rapid.SliceOfN(rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 1<<31-1)), 0, len(classes.bounds)).Draw(rt, "counts")
+		check(rt, counts, rapid.Int64Range(1, 100).Draw(rt, "percent"))
 	})
 }
 

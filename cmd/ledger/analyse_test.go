@@ -67,13 +67,15 @@ func TestWhatTheREADMESaysAnalyses(t *testing.T) {
 	database, dir := newAnalysed(t)
 	require.EqualValues(t, 2, parquetRows(t, filepath.Join(dir, "companies.parquet")))
 	require.EqualValues(t, 2, parquetRows(t, filepath.Join(dir, "dispatches.parquet")))
+	require.EqualValues(t, 2, parquetRows(t, filepath.Join(dir, "daily.parquet")), "of the delivery, and its destination")
+	require.EqualValues(t, 2, parquetRows(t, filepath.Join(dir, "reasons.parquet")), "it matched by one, and failed by another")
 	lines, err := os.ReadFile(filepath.Join(dir, "log.ndjson"))
 	require.NoError(t, err)
 	require.EqualValues(t, strings.Count(string(lines), "\n"), parquetRows(t, filepath.Join(dir, "log.parquet")))
 
 	_, psql := analyses(t)
 	pool := openPool(t, database)
-	want := []map[string]any{{"companies": int64(2)}, {"delivered": int64(2)}, {"attempts": int64(1)}}
+	want := []map[string]any{{"companies": int64(2)}, {"delivered": int64(2)}, {"delivered": int64(2)}, {"companies": int64(2)}, {"attempts": int64(1)}}
 	statements := strings.Split(strings.TrimSuffix(strings.TrimSpace(psql), ";"), ";\n")
 	require.Len(t, statements, len(want))
 	for i, statement := range statements {

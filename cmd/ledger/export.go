@@ -18,7 +18,7 @@ import (
 // exportVerb is ledger export.
 type exportVerb struct {
 	databaseFlags
-	Table        string              `arg:"" enum:"log,companies,deliveries,destinations,dispatches,exclusions,history,replays,requalifications,stats" help:"What to export: log, or a table of the read models: companies, deliveries, destinations, dispatches, exclusions, history, replays, requalifications, stats."`
+	Table        string              `arg:"" enum:"log,companies,daily,deliveries,destinations,dispatches,exclusions,history,reasons,replays,requalifications,stats" help:"What to export: log, or a table of the read models: companies, daily, deliveries, destinations, dispatches, exclusions, history, reasons, replays, requalifications, stats."`
 	Format       export.Format       `enum:"ndjson,csv,parquet" default:"ndjson" help:"ndjson, csv or parquet."`
 	Out          string              `placeholder:"FILE" help:"File to write, whole or not at all. Default: standard output."`
 	Append       bool                `help:"Go on with the file after the last event in it, once a line that was not written to its end has been cut off. The file may be absent. For the log as ndjson or csv."`

@@ -16,7 +16,7 @@ import (
 // rebuildVerb is ledger rebuild.
 type rebuildVerb struct {
 	databaseFlags
-	Names []string           `arg:"" optional:"" name:"name" help:"Read models to build again: companies, deliveries, dispatches, history, replays, requalifications, stats."`
+	Names []string           `arg:"" optional:"" name:"name" help:"Read models to build again: companies, daily, deliveries, dispatches, history, replays, requalifications, stats."`
 	All   bool               `help:"Build all of them again."`
 	Until *eventstore.Moment `placeholder:"MOMENT" help:"Build them as of then: a position of the log, or a time such as 2026-01-31T12:00:00Z. Needs --into."`
 	Into  string             `placeholder:"SCHEMA" help:"Leave those in use alone, and build into this schema. It is made if it is not there. Needs --until."`

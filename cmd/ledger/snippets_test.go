@@ -135,10 +135,12 @@ func TestSnippetDuckDB(t *testing.T) {
 	require.NoError(t, err)
 	out := snippet(t, os.Environ(), "bash", "-c", `cd "$0" && node "$1" <<<"$2"`, dir, script, statements)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Len(t, lines, 3, out)
+	require.Len(t, lines, 5, out)
 	require.Contains(t, lines[0], `"companies":"2"`)
 	require.Contains(t, lines[1], `"delivered":"2"`)
-	require.Contains(t, lines[2], `"attempts":"1"`)
+	require.Regexp(t, `"delivered":"2","p50_ms":[0-9.]+,.*"failing":0.333`, lines[2])
+	require.Contains(t, lines[3], `"companies":"2"`)
+	require.Contains(t, lines[4], `"attempts":"1"`)
 }
 
 func TestSnippetPsql(t *testing.T) {
@@ -147,8 +149,10 @@ func TestSnippetPsql(t *testing.T) {
 	_, statements := analyses(t)
 	out := snippet(t, os.Environ(), "psql", database, "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", statements)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Len(t, lines, 3, out)
+	require.Len(t, lines, 5, out)
 	require.Contains(t, lines[0], "|2|85.0")
 	require.Contains(t, lines[1], "|2|")
-	require.Contains(t, lines[2], "|1")
+	require.Regexp(t, `\|2\|[0-9.]+\|[0-9.]+\|[0-9.]+\|0\.333$`, lines[2])
+	require.Contains(t, lines[3], "|2")
+	require.Contains(t, lines[4], "|1")
 }

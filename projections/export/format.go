@@ -102,6 +102,14 @@ func appendTime(b, value []byte) []byte {
 	return time.UnixMicro(microseconds(value)).UTC().AppendFormat(b, time.RFC3339Nano)
 }
 
+// appendDate appends a date as RFC 3339 has it.
+func appendDate(b, value []byte) []byte {
+	return time.Unix(int64(days(value))*86_400, 0).UTC().AppendFormat(b, time.DateOnly)
+}
+
+// appendReal appends a real, without an exponent.
+func appendReal(b, value []byte) []byte { return strconv.AppendFloat(b, realOf(value), 'f', -1, 64) }
+
 // appendJSON appends a value as JSON. Stored JSON stays as it is, but for ends of lines between its parts.
 func appendJSON(b []byte, t Type, value []byte) ([]byte, error) {
 	if value == nil {
@@ -114,6 +122,10 @@ func appendJSON(b []byte, t Type, value []byte) ([]byte, error) {
 		return strconv.AppendBool(b, value[0] == 't'), nil
 	case Time:
 		return append(appendTime(append(b, '"'), value), '"'), nil
+	case Date:
+		return append(appendDate(append(b, '"'), value), '"'), nil
+	case Real:
+		return appendReal(b, value), nil
 	case JSON:
 		start := len(b)
 		b = append(b, value...)
@@ -137,6 +149,10 @@ func appendCSV(b []byte, t Type, value []byte) []byte {
 		return strconv.AppendBool(b, value[0] == 't')
 	case t == Time:
 		return appendTime(b, value)
+	case t == Date:
+		return appendDate(b, value)
+	case t == Real:
+		return appendReal(b, value)
 	case t == Integer, len(value) > 0 && !bytes.ContainsAny(value, "\",\r\n \t\\"):
 		return append(b, value...)
 	}

@@ -42,8 +42,9 @@ func model(columns []Column) reflect.Type {
 	types := map[Type]reflect.Type{
 		Text: reflect.TypeFor[string](), JSON: reflect.TypeFor[[]byte](), Boolean: reflect.TypeFor[bool](),
 		Integer: reflect.TypeFor[int64](), Time: reflect.TypeFor[int64](),
+		Date: reflect.TypeFor[int32](), Real: reflect.TypeFor[float64](),
 	}
-	tags := map[Type]string{JSON: ",json", Time: ",timestamp(microsecond)"}
+	tags := map[Type]string{JSON: ",json", Time: ",timestamp(microsecond)", Date: ",date"}
 	fields := make([]reflect.StructField, len(columns))
 	for i, c := range columns {
 		tag := c.Name + tags[c.Type]
@@ -96,6 +97,10 @@ func parquetValue(t Type, value []byte) (parquet.Value, error) {
 		return parquet.BooleanValue(value[0] == 't'), nil
 	case Time:
 		return parquet.Int64Value(microseconds(value)), nil
+	case Date:
+		return parquet.Int32Value(days(value)), nil
+	case Real:
+		return parquet.DoubleValue(realOf(value)), nil
 	default:
 		return parquet.ByteArrayValue(value), nil
 	}

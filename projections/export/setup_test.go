@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func newLedger(tb testing.TB, names []string, organisations ...domain.Organisati
 			})
 		}
 		dispatch := domain.DispatchIDFor(domain.HandOverID(fmt.Sprintf("del_%s0", org)), destination)
-		l.append(tb, domain.DispatchStream(dispatch), domain.AttemptSucceeded{Attempt: domain.Attempt{
+		l.append(tb, domain.DispatchStream(dispatch), domain.AttemptSucceeded{Owed: new(time.Unix(0, 0)), Attempt: domain.Attempt{
 			Dispatch: dispatch, HandOver: domain.HandOverID(fmt.Sprintf("del_%s0", org)), Delivery: delivery, Destination: destination, Number: 1, Status: 200,
 		}})
 		replay := domain.ReplayID("rpl_" + org)
@@ -169,7 +170,7 @@ func parseNDJSON(tb testing.TB, t export.Table, file []byte) (rows [][]*string) 
 			case value == "null" && c.Type != export.JSON:
 				require.True(tb, c.Optional)
 				continue
-			case c.Type == export.Text || c.Type == export.Time:
+			case c.Type == export.Text || c.Type == export.Time || c.Type == export.Date:
 				require.NoError(tb, json.Unmarshal(fields[c.Name], &value))
 			}
 			row[i] = &value
@@ -219,7 +220,7 @@ func parseParquet(tb testing.TB, t export.Table, file []byte) (rows [][]*string)
 	require.NoError(tb, err)
 	types := map[export.Type]string{
 		export.Text: "STRING", export.JSON: "JSON", export.Integer: "INT(64,true)", export.Boolean: "BOOLEAN",
-		export.Time: "TIMESTAMP(isAdjustedToUTC=true,unit=MICROS)",
+		export.Time: "TIMESTAMP(isAdjustedToUTC=true,unit=MICROS)", export.Date: "DATE", export.Real: "DOUBLE",
 	}
 	fields := f.Schema().Fields()
 	require.Len(tb, fields, len(t.Columns))
@@ -240,6 +241,10 @@ func parseParquet(tb testing.TB, t export.Table, file []byte) (rows [][]*string)
 				case value.IsNull():
 				case c.Type == export.Time:
 					row[i] = new(time.UnixMicro(value.Int64()).UTC().Format(time.RFC3339Nano))
+				case c.Type == export.Date:
+					row[i] = new(time.Unix(0, 0).UTC().AddDate(0, 0, int(value.Int32())).Format(time.DateOnly))
+				case c.Type == export.Real:
+					row[i] = new(strconv.FormatFloat(value.Double(), 'f', -1, 64))
 				default:
 					row[i] = new(value.String())
 				}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,8 @@ const (
 	Integer             // of 64 bits
 	Boolean             //
 	Time                // in microseconds, UTC
+	Date                //
+	Real                // of 64 bits
 	JSON                // any JSON, as it is stored
 )
 
@@ -58,15 +61,15 @@ func (t Table) query(where string) string {
 	return `SELECT ` + strings.Join(columns, `, `) + ` FROM ` + cmp.Or(t.from, t.Name) + ` t WHERE ` + where + ` ORDER BY ` + t.order
 }
 
-// A row has the values of a table's columns: text as Postgres writes it, times as it sends them in binary, and nil for
-// null. It is valid until the next is read.
+// A row has the values of a table's columns: text as Postgres writes it, times, dates and reals as it sends them in binary,
+// and nil for null. It is valid until the next is read.
 type row [][]byte
 
 // each calls do with each row of a query of the table.
 func (t Table) each(ctx context.Context, q eventstore.Querier, query string, args []any, do func(row) error) error {
 	formats := make(pgx.QueryResultFormats, len(t.Columns))
 	for i, c := range t.Columns {
-		if c.Type == Time {
+		if c.Type == Time || c.Type == Date || c.Type == Real {
 			formats[i] = pgx.BinaryFormatCode
 		}
 	}
@@ -88,3 +91,9 @@ const epoch = 946_684_800_000_000
 
 // microseconds returns a time as microseconds since 1970.
 func microseconds(value []byte) int64 { return int64(binary.BigEndian.Uint64(value)) + epoch }
+
+// days returns a date as days since 1970.
+func days(value []byte) int32 { return int32(binary.BigEndian.Uint32(value)) + epoch/86_400_000_000 }
+
+// realOf returns a real.
+func realOf(value []byte) float64 { return math.Float64frombits(binary.BigEndian.Uint64(value)) }

@@ -51,6 +51,25 @@ func Tables() []Table {
 			},
 		},
 		{
+			Name: "daily", follower: "daily", of: ofDelivery, order: `t.delivery_id, t.destination_id, t.day`,
+			Columns: []Column{
+				organisation,
+				{Name: "delivery_id"},
+				{Name: "destination_id"},
+				{Name: "day", Type: Date},
+				{Name: "handed_over", Type: Integer},
+				{Name: "disqualified", Type: Integer},
+				{Name: "delivered", Type: Integer},
+				{Name: "failed", Type: Integer},
+				{Name: "attempts", Type: Integer},
+				{Name: "failed_attempts", Type: Integer},
+				{Name: "microseconds", Type: Integer},
+				{Name: "p50_ms", Type: Real, Optional: true, sql: `time_to_deliver_ms(t.times, 50)`},
+				{Name: "p95_ms", Type: Real, Optional: true, sql: `time_to_deliver_ms(t.times, 95)`},
+				{Name: "p99_ms", Type: Real, Optional: true, sql: `time_to_deliver_ms(t.times, 99)`},
+			},
+		},
+		{
 			Name: "deliveries", follower: "deliveries", of: `t.organisation_id`, order: `t.id`,
 			Columns: []Column{
 				{Name: "organisation_id"},
@@ -120,6 +139,18 @@ func Tables() []Table {
 				{Name: "number", Type: Integer},
 				{Name: "position", Type: Integer},
 				{Name: "type"},
+			},
+		},
+		{
+			Name: "reasons", follower: "daily", of: ofDelivery, order: `t.delivery_id, t.day, t.kind, t.destination_id, t.reason`,
+			Columns: []Column{
+				organisation,
+				{Name: "delivery_id"},
+				{Name: "destination_id"},
+				{Name: "day", Type: Date},
+				{Name: "kind"},
+				{Name: "reason"},
+				{Name: "count", Type: Integer},
 			},
 		},
 		{
