@@ -310,6 +310,27 @@ func (e DispatchStatus) Valid() bool {
 	}
 }
 
+// Defines values for DisqualificationCountKind.
+const (
+	BelowThreshold DisqualificationCountKind = "below_threshold"
+	Excluded       DisqualificationCountKind = "excluded"
+	RuleNotMet     DisqualificationCountKind = "rule_not_met"
+)
+
+// Valid indicates whether the value is a known member of the DisqualificationCountKind enum.
+func (e DisqualificationCountKind) Valid() bool {
+	switch e {
+	case BelowThreshold:
+		return true
+	case Excluded:
+		return true
+	case RuleNotMet:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExclusionKind.
 const (
 	ExclusionKindCompany ExclusionKind = "company"
@@ -643,6 +664,24 @@ func (e Tier) Valid() bool {
 	}
 }
 
+// Defines values for TotalsBucket.
+const (
+	TotalsBucketDay  TotalsBucket = "day"
+	TotalsBucketHour TotalsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the TotalsBucket enum.
+func (e TotalsBucket) Valid() bool {
+	switch e {
+	case TotalsBucketDay:
+		return true
+	case TotalsBucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookEventEvent.
 const (
 	WebhookEventEventDeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
@@ -694,6 +733,24 @@ func (e ReadStatsParamsBucket) Valid() bool {
 	case ReadStatsParamsBucketDay:
 		return true
 	case ReadStatsParamsBucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadTotalsParamsBucket.
+const (
+	ReadTotalsParamsBucketDay  ReadTotalsParamsBucket = "day"
+	ReadTotalsParamsBucketHour ReadTotalsParamsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the ReadTotalsParamsBucket enum.
+func (e ReadTotalsParamsBucket) Valid() bool {
+	switch e {
+	case ReadTotalsParamsBucketDay:
+		return true
+	case ReadTotalsParamsBucketHour:
 		return true
 	default:
 		return false
@@ -1055,6 +1112,28 @@ type DeliveryPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 	Offset     int64   `json:"offset"`
 	Total      int64   `json:"total"`
+}
+
+// DeliveryStat defines model for DeliveryStat.
+type DeliveryStat struct {
+	// Attempts Requests to webhooks, tests aside.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Dispatches that a webhook took.
+	Delivered  int64  `json:"delivered"`
+	DeliveryID string `json:"delivery_id"`
+
+	// Failed Dispatches that were given up.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Those of them that came to nothing.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// HandedOver Companies.
+	HandedOver int64 `json:"handed_over"`
+
+	// TimeToDeliver How long dispatches took that were delivered in this time: from when they came due, which is the hand-over or what the delivery's `schedule` made of it, until their success was recorded. What was held, and waits for retries, count; what was attempted, and asked to be attempted again, is left out. Absent when there is none. The percentiles are within 5 % of the exact ones, or half a millisecond where that is more.
+	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
 }
 
 // DeliveryStatus defines model for DeliveryStatus.
@@ -1467,6 +1546,27 @@ type DispatchRetry struct {
 // DispatchStatus `held` is what is owed while the delivery is paused or the destination disabled.
 type DispatchStatus string
 
+// DisqualificationCount defines model for DisqualificationCount.
+type DisqualificationCount struct {
+	// Count Companies.
+	Count int64                     `json:"count"`
+	Kind  DisqualificationCountKind `json:"kind"`
+
+	// Reason Of a rule, its name. Of an exclusion, what was given as its reason, or else the domain or company.
+	Reason string `json:"reason"`
+}
+
+// DisqualificationCountKind defines model for DisqualificationCount.Kind.
+type DisqualificationCountKind string
+
+// DisqualificationCounts Why companies were disqualified: each required rule that one did not meet, that it met these and its score was too low, or what it was excluded for.
+type DisqualificationCounts struct {
+	Items []DisqualificationCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
+
 // Enabling defines model for Enabling.
 type Enabling struct {
 	// ReplayFailed Has what failed for good meanwhile attempted again.
@@ -1640,6 +1740,21 @@ type ExplanationPage struct {
 	Total      int64   `json:"total"`
 }
 
+// FailureCount defines model for FailureCount.
+type FailureCount struct {
+	Count         int64  `json:"count"`
+	DestinationID string `json:"destination_id"`
+	Reason        string `json:"reason"`
+}
+
+// FailureCounts What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+type FailureCounts struct {
+	Items []FailureCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
+
 // ItemError Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
@@ -1710,6 +1825,21 @@ type KeyPage struct {
 
 // LimitPerHour Of a key of the tier `enterprise`. `enterprise` without it has any number.
 type LimitPerHour = int64
+
+// MatchReasonCount defines model for MatchReasonCount.
+type MatchReasonCount struct {
+	// Count Companies.
+	Count  int64  `json:"count"`
+	Reason string `json:"reason"`
+}
+
+// MatchReasonCounts Match reasons of the companies that were handed over, which may have several each.
+type MatchReasonCounts struct {
+	Items []MatchReasonCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
 
 // NewDelivery defines model for NewDelivery.
 type NewDelivery struct {
@@ -2430,7 +2560,28 @@ type StatCounts struct {
 	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
 }
 
-// Stats Example: {"bucket":"hour","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-30T11:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T12:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-30T11:00:00Z","to":"2025-11-30T13:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
+// StatReasons How often what happened for which reason, on whole days, UTC: all that the range touches. Of each kind the 20 most frequent are listed, by falling `count`. Of texts that engines and customers choose, the first 100 of a day are counted one by one, and those that came first later that day under `other`.
+type StatReasons struct {
+	// Disqualified Why companies were disqualified: each required rule that one did not meet, that it met these and its score was too low, or what it was excluded for.
+	Disqualified DisqualificationCounts `json:"disqualified"`
+
+	// Failed What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+	Failed FailureCounts `json:"failed"`
+
+	// FailedAttempts What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+	FailedAttempts FailureCounts `json:"failed_attempts"`
+
+	// From Begin of the first day.
+	From time.Time `json:"from"`
+
+	// Matched Match reasons of the companies that were handed over, which may have several each.
+	Matched MatchReasonCounts `json:"matched"`
+
+	// To End of the last day.
+	To time.Time `json:"to"`
+}
+
+// Stats Example: {"bucket":"hour","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-30T11:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T12:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-30T11:00:00Z","reasons":{"disqualified":{"items":[{"count":31,"kind":"rule_not_met","reason":"Has a decision maker"},{"count":12,"kind":"excluded","reason":"A customer already"},{"count":9,"kind":"below_threshold","reason":"score too low"}],"other":0},"failed":{"items":[],"other":0},"failed_attempts":{"items":[{"count":30,"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","reason":"status_503"},{"count":3,"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","reason":"timeout"}],"other":0},"from":"2025-11-30T00:00:00Z","matched":{"items":[{"count":143,"reason":"Uses HubSpot"},{"count":88,"reason":"Revenue \u003e $10M"}],"other":0},"to":"2025-12-01T00:00:00Z"},"to":"2025-11-30T13:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
 type Stats struct {
 	Bucket  StatsBucket  `json:"bucket"`
 	Buckets []StatBucket `json:"buckets"`
@@ -2440,6 +2591,9 @@ type Stats struct {
 
 	// From Begin of the first bucket.
 	From time.Time `json:"from"`
+
+	// Reasons How often what happened for which reason, on whole days, UTC: all that the range touches. Of each kind the 20 most frequent are listed, by falling `count`. Of texts that engines and customers choose, the first 100 of a day are counted one by one, and those that came first later that day under `other`.
+	Reasons StatReasons `json:"reasons"`
 
 	// To End of the last bucket.
 	To     time.Time  `json:"to"`
@@ -2466,6 +2620,28 @@ type Tier string
 //
 // Example: Europe/Berlin
 type Timezone = string
+
+// Totals Example: {"bucket":"day","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-29T00:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T00:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"deliveries":[{"attempts":233,"delivered":200,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-29T00:00:00Z","more_deliveries":0,"to":"2025-12-01T00:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
+type Totals struct {
+	Bucket  TotalsBucket `json:"bucket"`
+	Buckets []StatBucket `json:"buckets"`
+
+	// Deliveries Those under which something happened in the range, by falling `handed_over`.
+	Deliveries []DeliveryStat `json:"deliveries"`
+
+	// From Begin of the first bucket.
+	From time.Time `json:"from"`
+
+	// MoreDeliveries How many more there are.
+	MoreDeliveries int `json:"more_deliveries"`
+
+	// To End of the last bucket.
+	To     time.Time  `json:"to"`
+	Totals StatCounts `json:"totals"`
+}
+
+// TotalsBucket defines model for Totals.Bucket.
+type TotalsBucket string
 
 // ValidationError defines model for ValidationError.
 type ValidationError struct {
@@ -3176,7 +3352,7 @@ type ReadStatsParams struct {
 	// Bucket Length of a bucket.
 	Bucket *ReadStatsParamsBucket `form:"bucket,omitempty" json:"bucket,omitempty"`
 
-	// Destination Only what happened to this destination. Then `handed_over` counts the companies that its dispatches are for.
+	// Destination Only what happened to this destination. Then `handed_over` counts the companies that its dispatches are for, and `reasons` are those of its failures.
 	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -3289,6 +3465,27 @@ type ListProspectSearchesParams struct {
 	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
+
+// ReadTotalsParams defines parameters for ReadTotals.
+type ReadTotalsParams struct {
+	// From Begin of the range. Left out: 30 days before `to`, or 24 hours when buckets are hours. In a URL, `+` is written `%2B`.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To End of the range. Left out: now.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Bucket Length of a bucket.
+	Bucket *ReadTotalsParamsBucket `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ReadTotalsParamsBucket defines parameters for ReadTotals.
+type ReadTotalsParamsBucket string
 
 // CompanyQualifiedParams defines parameters for CompanyQualified.
 type CompanyQualifiedParams struct {
@@ -4177,6 +4374,9 @@ type ServerInterface interface {
 	// ListProspectSearches Lists the prospect searches that the caller's deliveries are bound to
 	// (GET /api/v1/prospect-searches)
 	ListProspectSearches(ctx echo.Context, params ListProspectSearchesParams) error
+	// ReadTotals Counts what all deliveries did together, by the day or hour
+	// (GET /api/v1/stats)
+	ReadTotals(ctx echo.Context, params ReadTotalsParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -7266,6 +7466,70 @@ func (w *ServerInterfaceWrapper) ListProspectSearches(ctx echo.Context) error {
 	return err
 }
 
+// ReadTotals converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadTotals(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadTotalsParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "bucket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "bucket", ctx.QueryParams(), &params.Bucket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter bucket: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadTotals(ctx, params)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -7333,6 +7597,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/dispatches/:dispatch_id", wrapper.ReadDispatch, options.OperationMiddlewares["readDispatch"]...)
 	router.POST(options.BaseURL+"/api/v1/dispatches/:dispatch_id/retry", wrapper.RetryDispatch, options.OperationMiddlewares["retryDispatch"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/stats", wrapper.ReadStats, options.OperationMiddlewares["readStats"]...)
+	router.GET(options.BaseURL+"/api/v1/stats", wrapper.ReadTotals, options.OperationMiddlewares["readTotals"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/reconciliation", wrapper.ReconcileDelivery, options.OperationMiddlewares["reconcileDelivery"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/replay", wrapper.StartReplay, options.OperationMiddlewares["startReplay"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/replays", wrapper.ListReplays, options.OperationMiddlewares["listReplays"]...)
@@ -25103,6 +25368,254 @@ func (response ListProspectSearches503ApplicationProblemPlusJSONResponse) VisitL
 	return err
 }
 
+type ReadTotalsRequestObject struct {
+	Params ReadTotalsParams
+}
+
+type ReadTotalsResponseObject interface {
+	VisitReadTotalsResponse(w http.ResponseWriter) error
+}
+
+type ReadTotals200ResponseHeaders struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ReadTotals200JSONResponse struct {
+	Body    Totals
+	Headers ReadTotals200ResponseHeaders
+}
+
+func (response ReadTotals200JSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals401ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals403ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals422ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals429ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals500ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadTotals503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReadTotals503ApplicationProblemPlusJSONResponse) VisitReadTotalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// RevokeKey Revokes a key
@@ -25255,6 +25768,9 @@ type StrictServerInterface interface {
 	// ListProspectSearches Lists the prospect searches that the caller's deliveries are bound to
 	// (GET /api/v1/prospect-searches)
 	ListProspectSearches(ctx context.Context, request ListProspectSearchesRequestObject) (ListProspectSearchesResponseObject, error)
+	// ReadTotals Counts what all deliveries did together, by the day or hour
+	// (GET /api/v1/stats)
+	ReadTotals(ctx context.Context, request ReadTotalsRequestObject) (ReadTotalsResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -26930,6 +27446,31 @@ func (sh *strictHandler) ListProspectSearches(ctx echo.Context, params ListProsp
 		return err
 	} else if validResponse, ok := response.(ListProspectSearchesResponseObject); ok {
 		return validResponse.VisitListProspectSearchesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadTotals operation middleware
+func (sh *strictHandler) ReadTotals(ctx echo.Context, params ReadTotalsParams) error {
+	var request ReadTotalsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadTotals(ctx.Request().Context(), request.(ReadTotalsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadTotals")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadTotalsResponseObject); ok {
+		return validResponse.VisitReadTotalsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

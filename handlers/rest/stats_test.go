@@ -3,6 +3,7 @@ package rest_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func TestStatsCountWhatADeliveryDid(t *testing.T) {
 		}
 	}
 	f.shown(t, projections.Stats())
+	f.shown(t, projections.Daily())
 
 	for query, handedOver := range map[string]float64{"": 3, "?destination=" + dst: 2} {
 		stats := c.call(t, http.StatusOK, "GET", path+"/stats"+query, "").json(t)
@@ -63,6 +65,17 @@ func TestStatsCountWhatADeliveryDid(t *testing.T) {
 		require.EqualValues(t, 1, times["count"])
 		require.InDelta(t, 60_000, times["mean_ms"], 5_000)
 		require.InDelta(t, 60_000, times["p99_ms"], 8_000)
+		reasons := stats["reasons"].(map[string]any)
+		failure := func(count float64) map[string]any {
+			return map[string]any{"other": 0.0, "items": []any{map[string]any{"destination_id": dst, "reason": "other", "count": count}}}
+		}
+		require.Equal(t, failure(2), reasons["failed_attempts"])
+		require.Equal(t, failure(1), reasons["failed"])
+		if query == "" {
+			require.Equal(t, map[string]any{"other": 0.0, "items": []any{
+				map[string]any{"reason": "Revenue > $10M", "count": 3.0}, map[string]any{"reason": "Uses HubSpot", "count": 3.0},
+			}}, reasons["matched"])
+		}
 	}
 	require.Equal(t, map[string]any{"handed_over": 0.0, "delivered": 0.0, "failed": 0.0, "attempts": 0.0, "failed_attempts": 0.0},
 		c.call(t, http.StatusOK, "GET", path+"/stats?destination=dst_other", "").json(t)["totals"])
@@ -70,6 +83,73 @@ func TestStatsCountWhatADeliveryDid(t *testing.T) {
 	c.call(t, http.StatusNoContent, "DELETE", path, "")
 	c.call(t, http.StatusOK, "GET", path+"/stats", "")
 	f.foreigner(t).call(t, http.StatusNotFound, "GET", path+"/stats", "")
+}
+
+func TestStatsTellWhyCompaniesWereDisqualified(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	path := "/api/v1/deliveries/" + c.createDelivery(t, `{"name":"CRM Sync","threshold":60,"rules":[
+		{"name":"Has a site","when":{"field":"company.domain","op":"exists"},"required":true},
+		{"name":"In Europe","when":{"field":"company.region","op":"eq","value":"EU"}}]}`)
+	c.call(t, http.StatusOK, "POST", "/api/v1/exclusions", `[{"kind":"domain","value":"a.example","reason":"A customer already"},{"kind":"company","value":"comp_6"}]`)
+	for id, fields := range map[string]string{
+		"comp_1": `"region":"EU"`, "comp_2": `"region":"US"`, "comp_3": `"domain":"c.example"`, "comp_4": `"domain":"a.example"`,
+		"comp_5": `"domain":"www.a.example"`, "comp_6": `"domain":"f.example","region":"EU"`, "comp_7": `"domain":"g.example","region":"EU"`,
+	} {
+		c.call(t, http.StatusOK, "POST", path+"/candidates", `{"company":{"id":"`+id+`","name":"Acme Corp",`+fields+`}}`)
+	}
+	f.shown(t, projections.Daily())
+	stats := c.call(t, http.StatusOK, "GET", path+"/stats?bucket=day", "").json(t)
+	reasons := stats["reasons"].(map[string]any)
+	require.Equal(t, []any{stats["from"], stats["to"]}, []any{reasons["from"], reasons["to"]})
+	reason := func(kind, reason string, count float64) any {
+		return map[string]any{"kind": kind, "reason": reason, "count": count}
+	}
+	require.Equal(t, map[string]any{"other": 0.0, "items": []any{
+		reason("rule_not_met", "Has a site", 2), reason("excluded", "A customer already", 2),
+		reason("below_threshold", "score too low", 1), reason("excluded", "comp_6", 1),
+	}}, reasons["disqualified"])
+	require.Equal(t, map[string]any{"other": 0.0, "items": []any{
+		map[string]any{"reason": "Has a site", "count": 1.0}, map[string]any{"reason": "In Europe", "count": 1.0},
+	}}, reasons["matched"])
+}
+
+func TestTotalsAreThoseOfAllDeliveriesOfTheOrganisation(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	quiet, busy := c.createDelivery(t, `{"name":"Quiet"}`), c.createDelivery(t, `{"name":"Busy"}`)
+	c.createDelivery(t, `{"name":"Idle"}`)
+	for i, id := range []string{busy, quiet, busy} {
+		c.call(t, http.StatusOK, "POST", "/api/v1/deliveries/"+id+"/qualifications", company("comp_"+strconv.Itoa(i)))
+	}
+	c.call(t, http.StatusNoContent, "DELETE", "/api/v1/deliveries/"+busy, "")
+	for _, p := range []projections.Projection{projections.Dispatches(), projections.Stats(), projections.Daily()} {
+		f.shown(t, p)
+	}
+	counts := func(n float64) map[string]any {
+		return map[string]any{"handed_over": n, "delivered": 0.0, "failed": 0.0, "attempts": 0.0, "failed_attempts": 0.0}
+	}
+	of := func(id string, n float64) map[string]any {
+		all := counts(n)
+		all["delivery_id"] = id
+		return all
+	}
+	for query, buckets := range map[string]int{"": 31, "?bucket=hour": 25} {
+		totals := c.call(t, http.StatusOK, "GET", "/api/v1/stats"+query, "").json(t)
+		require.Equal(t, counts(3), totals["totals"])
+		require.Equal(t, []any{of(busy, 2), of(quiet, 1)}, totals["deliveries"], "the busiest first, and deleted ones too")
+		require.Zero(t, totals["more_deliveries"])
+		require.InDelta(t, buckets, len(totals["buckets"].([]any)), 1)
+	}
+	require.Equal(t, counts(0), c.call(t, http.StatusOK, "GET", "/api/v1/stats?to=2020-01-01T00:00:00Z", "").json(t)["totals"])
+	require.Equal(t, counts(0), f.customer(t).call(t, http.StatusOK, "GET", "/api/v1/stats", "").json(t)["totals"], "others have their own")
+	for query, field := range map[string]string{
+		"from=2026-01-01T00:00:00Z&to=2026-04-11T00:00:01Z": "from", // 101 days
+		"from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "from",
+		"bucket=week": "bucket",
+	} {
+		require.Equal(t, []string{field}, c.call(t, http.StatusUnprocessableEntity, "GET", "/api/v1/stats?"+query, "").faults(t), query)
+	}
 }
 
 func TestStatsHaveEveryBucketOfTheirRange(t *testing.T) {

@@ -309,6 +309,27 @@ func (e DispatchStatus) Valid() bool {
 	}
 }
 
+// Defines values for DisqualificationCountKind.
+const (
+	BelowThreshold DisqualificationCountKind = "below_threshold"
+	Excluded       DisqualificationCountKind = "excluded"
+	RuleNotMet     DisqualificationCountKind = "rule_not_met"
+)
+
+// Valid indicates whether the value is a known member of the DisqualificationCountKind enum.
+func (e DisqualificationCountKind) Valid() bool {
+	switch e {
+	case BelowThreshold:
+		return true
+	case Excluded:
+		return true
+	case RuleNotMet:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExclusionKind.
 const (
 	ExclusionKindCompany ExclusionKind = "company"
@@ -642,6 +663,24 @@ func (e Tier) Valid() bool {
 	}
 }
 
+// Defines values for TotalsBucket.
+const (
+	TotalsBucketDay  TotalsBucket = "day"
+	TotalsBucketHour TotalsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the TotalsBucket enum.
+func (e TotalsBucket) Valid() bool {
+	switch e {
+	case TotalsBucketDay:
+		return true
+	case TotalsBucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookEventEvent.
 const (
 	WebhookEventEventDeliveryCompanyQualified WebhookEventEvent = "delivery.company_qualified"
@@ -693,6 +732,24 @@ func (e ReadStatsParamsBucket) Valid() bool {
 	case ReadStatsParamsBucketDay:
 		return true
 	case ReadStatsParamsBucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadTotalsParamsBucket.
+const (
+	ReadTotalsParamsBucketDay  ReadTotalsParamsBucket = "day"
+	ReadTotalsParamsBucketHour ReadTotalsParamsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the ReadTotalsParamsBucket enum.
+func (e ReadTotalsParamsBucket) Valid() bool {
+	switch e {
+	case ReadTotalsParamsBucketDay:
+		return true
+	case ReadTotalsParamsBucketHour:
 		return true
 	default:
 		return false
@@ -1054,6 +1111,28 @@ type DeliveryPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 	Offset     int64   `json:"offset"`
 	Total      int64   `json:"total"`
+}
+
+// DeliveryStat defines model for DeliveryStat.
+type DeliveryStat struct {
+	// Attempts Requests to webhooks, tests aside.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Dispatches that a webhook took.
+	Delivered  int64  `json:"delivered"`
+	DeliveryID string `json:"delivery_id"`
+
+	// Failed Dispatches that were given up.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Those of them that came to nothing.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// HandedOver Companies.
+	HandedOver int64 `json:"handed_over"`
+
+	// TimeToDeliver How long dispatches took that were delivered in this time: from when they came due, which is the hand-over or what the delivery's `schedule` made of it, until their success was recorded. What was held, and waits for retries, count; what was attempted, and asked to be attempted again, is left out. Absent when there is none. The percentiles are within 5 % of the exact ones, or half a millisecond where that is more.
+	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
 }
 
 // DeliveryStatus defines model for DeliveryStatus.
@@ -1466,6 +1545,27 @@ type DispatchRetry struct {
 // DispatchStatus `held` is what is owed while the delivery is paused or the destination disabled.
 type DispatchStatus string
 
+// DisqualificationCount defines model for DisqualificationCount.
+type DisqualificationCount struct {
+	// Count Companies.
+	Count int64                     `json:"count"`
+	Kind  DisqualificationCountKind `json:"kind"`
+
+	// Reason Of a rule, its name. Of an exclusion, what was given as its reason, or else the domain or company.
+	Reason string `json:"reason"`
+}
+
+// DisqualificationCountKind defines model for DisqualificationCount.Kind.
+type DisqualificationCountKind string
+
+// DisqualificationCounts Why companies were disqualified: each required rule that one did not meet, that it met these and its score was too low, or what it was excluded for.
+type DisqualificationCounts struct {
+	Items []DisqualificationCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
+
 // Enabling defines model for Enabling.
 type Enabling struct {
 	// ReplayFailed Has what failed for good meanwhile attempted again.
@@ -1639,6 +1739,21 @@ type ExplanationPage struct {
 	Total      int64   `json:"total"`
 }
 
+// FailureCount defines model for FailureCount.
+type FailureCount struct {
+	Count         int64  `json:"count"`
+	DestinationID string `json:"destination_id"`
+	Reason        string `json:"reason"`
+}
+
+// FailureCounts What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+type FailureCounts struct {
+	Items []FailureCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
+
 // ItemError Why an item is rejected. Of its faults the first 100 are told; a last one, of `body`, then says how many there are besides.
 type ItemError struct {
 	Code    ItemErrorCode   `json:"code"`
@@ -1709,6 +1824,21 @@ type KeyPage struct {
 
 // LimitPerHour Of a key of the tier `enterprise`. `enterprise` without it has any number.
 type LimitPerHour = int64
+
+// MatchReasonCount defines model for MatchReasonCount.
+type MatchReasonCount struct {
+	// Count Companies.
+	Count  int64  `json:"count"`
+	Reason string `json:"reason"`
+}
+
+// MatchReasonCounts Match reasons of the companies that were handed over, which may have several each.
+type MatchReasonCounts struct {
+	Items []MatchReasonCount `json:"items"`
+
+	// Other How often one of all others, together.
+	Other int64 `json:"other"`
+}
 
 // NewDelivery defines model for NewDelivery.
 type NewDelivery struct {
@@ -2429,7 +2559,28 @@ type StatCounts struct {
 	TimeToDeliver *DeliveryTimes `json:"time_to_deliver,omitempty"`
 }
 
-// Stats Example: {"bucket":"hour","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-30T11:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T12:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-30T11:00:00Z","to":"2025-11-30T13:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
+// StatReasons How often what happened for which reason, on whole days, UTC: all that the range touches. Of each kind the 20 most frequent are listed, by falling `count`. Of texts that engines and customers choose, the first 100 of a day are counted one by one, and those that came first later that day under `other`.
+type StatReasons struct {
+	// Disqualified Why companies were disqualified: each required rule that one did not meet, that it met these and its score was too low, or what it was excluded for.
+	Disqualified DisqualificationCounts `json:"disqualified"`
+
+	// Failed What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+	Failed FailureCounts `json:"failed"`
+
+	// FailedAttempts What attempts, or the last attempts of dispatches that were given up, came to nothing for. `status_404` and the like are answers; else it is `timeout`, `dns`, `refused`, `closed`, `tls`, `blocked` (the address may not be called), `token` (none from an OAuth 2 endpoint) or `other`.
+	FailedAttempts FailureCounts `json:"failed_attempts"`
+
+	// From Begin of the first day.
+	From time.Time `json:"from"`
+
+	// Matched Match reasons of the companies that were handed over, which may have several each.
+	Matched MatchReasonCounts `json:"matched"`
+
+	// To End of the last day.
+	To time.Time `json:"to"`
+}
+
+// Stats Example: {"bucket":"hour","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-30T11:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T12:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-30T11:00:00Z","reasons":{"disqualified":{"items":[{"count":31,"kind":"rule_not_met","reason":"Has a decision maker"},{"count":12,"kind":"excluded","reason":"A customer already"},{"count":9,"kind":"below_threshold","reason":"score too low"}],"other":0},"failed":{"items":[],"other":0},"failed_attempts":{"items":[{"count":30,"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","reason":"status_503"},{"count":3,"destination_id":"dst_01k9zq3v8yf2rtq0e8h6a3c5dm","reason":"timeout"}],"other":0},"from":"2025-11-30T00:00:00Z","matched":{"items":[{"count":143,"reason":"Uses HubSpot"},{"count":88,"reason":"Revenue \u003e $10M"}],"other":0},"to":"2025-12-01T00:00:00Z"},"to":"2025-11-30T13:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
 type Stats struct {
 	Bucket  StatsBucket  `json:"bucket"`
 	Buckets []StatBucket `json:"buckets"`
@@ -2439,6 +2590,9 @@ type Stats struct {
 
 	// From Begin of the first bucket.
 	From time.Time `json:"from"`
+
+	// Reasons How often what happened for which reason, on whole days, UTC: all that the range touches. Of each kind the 20 most frequent are listed, by falling `count`. Of texts that engines and customers choose, the first 100 of a day are counted one by one, and those that came first later that day under `other`.
+	Reasons StatReasons `json:"reasons"`
 
 	// To End of the last bucket.
 	To     time.Time  `json:"to"`
@@ -2465,6 +2619,28 @@ type Tier string
 //
 // Example: Europe/Berlin
 type Timezone = string
+
+// Totals Example: {"bucket":"day","buckets":[{"attempts":0,"delivered":0,"failed":0,"failed_attempts":0,"handed_over":0,"start":"2025-11-29T00:00:00Z"},{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"start":"2025-11-30T00:00:00Z","time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"deliveries":[{"attempts":233,"delivered":200,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}],"from":"2025-11-29T00:00:00Z","more_deliveries":0,"to":"2025-12-01T00:00:00Z","totals":{"attempts":233,"delivered":200,"failed":0,"failed_attempts":33,"handed_over":200,"time_to_deliver":{"count":200,"mean_ms":1011.274,"p50_ms":8.113,"p95_ms":6011.524,"p99_ms":6641.802}}}
+type Totals struct {
+	Bucket  TotalsBucket `json:"bucket"`
+	Buckets []StatBucket `json:"buckets"`
+
+	// Deliveries Those under which something happened in the range, by falling `handed_over`.
+	Deliveries []DeliveryStat `json:"deliveries"`
+
+	// From Begin of the first bucket.
+	From time.Time `json:"from"`
+
+	// MoreDeliveries How many more there are.
+	MoreDeliveries int `json:"more_deliveries"`
+
+	// To End of the last bucket.
+	To     time.Time  `json:"to"`
+	Totals StatCounts `json:"totals"`
+}
+
+// TotalsBucket defines model for Totals.Bucket.
+type TotalsBucket string
 
 // ValidationError defines model for ValidationError.
 type ValidationError struct {
@@ -3175,7 +3351,7 @@ type ReadStatsParams struct {
 	// Bucket Length of a bucket.
 	Bucket *ReadStatsParamsBucket `form:"bucket,omitempty" json:"bucket,omitempty"`
 
-	// Destination Only what happened to this destination. Then `handed_over` counts the companies that its dispatches are for.
+	// Destination Only what happened to this destination. Then `handed_over` counts the companies that its dispatches are for, and `reasons` are those of its failures.
 	Destination *string `form:"destination,omitempty" json:"destination,omitempty"`
 
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
@@ -3288,6 +3464,27 @@ type ListProspectSearchesParams struct {
 	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
+
+// ReadTotalsParams defines parameters for ReadTotals.
+type ReadTotalsParams struct {
+	// From Begin of the range. Left out: 30 days before `to`, or 24 hours when buckets are hours. In a URL, `+` is written `%2B`.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To End of the range. Left out: now.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Bucket Length of a bucket.
+	Bucket *ReadTotalsParamsBucket `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ReadTotalsParamsBucket defines parameters for ReadTotals.
+type ReadTotalsParamsBucket string
 
 // CompanyQualifiedParams defines parameters for CompanyQualified.
 type CompanyQualifiedParams struct {
@@ -4552,7 +4749,7 @@ type ClientInterface interface {
 
 	// ReadStats Counts what a delivery did, by the hour or day
 	//
-	// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Also of a delivery that was deleted.
+	// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Beside that, the most frequent `reasons` on the days that the range touches. Also of a delivery that was deleted.
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/stats (the `ReadStats` operationId).
 	ReadStats(ctx context.Context, deliveryID DeliveryID, params *ReadStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4616,6 +4813,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/prospect-searches (the `ListProspectSearches` operationId).
 	ListProspectSearches(ctx context.Context, params *ListProspectSearchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadTotals Counts what all deliveries did together, by the day or hour
+	//
+	// What `GET /deliveries/{delivery_id}/stats` counts, summed over all deliveries of the caller's organisation, deleted ones included, and over the range for each of them. It costs a row for each delivery and bucket in which something happened, so that there are at most 100 buckets.
+	//
+	// Corresponds with GET /api/v1/stats (the `ReadTotals` operationId).
+	ReadTotals(ctx context.Context, params *ReadTotalsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // RevokeKey Revokes a key
@@ -5632,7 +5836,7 @@ func (c *Client) TestRules(ctx context.Context, deliveryID DeliveryID, params *T
 
 // ReadStats Counts what a delivery did, by the hour or day
 //
-// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Also of a delivery that was deleted.
+// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Beside that, the most frequent `reasons` on the days that the range touches. Also of a delivery that was deleted.
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/stats (the `ReadStats` operationId).
 func (c *Client) ReadStats(ctx context.Context, deliveryID DeliveryID, params *ReadStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5777,6 +5981,23 @@ func (c *Client) ReadExclusion(ctx context.Context, exclusionID ExclusionID, par
 // Corresponds with GET /api/v1/prospect-searches (the `ListProspectSearches` operationId).
 func (c *Client) ListProspectSearches(ctx context.Context, params *ListProspectSearchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListProspectSearchesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadTotals Counts what all deliveries did together, by the day or hour
+//
+// What `GET /deliveries/{delivery_id}/stats` counts, summed over all deliveries of the caller's organisation, deleted ones included, and over the range for each of them. It costs a row for each delivery and bucket in which something happened, so that there are at most 100 buckets.
+//
+// Corresponds with GET /api/v1/stats (the `ReadTotals` operationId).
+func (c *Client) ReadTotals(ctx context.Context, params *ReadTotalsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadTotalsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -10065,6 +10286,110 @@ func NewListProspectSearchesRequest(server string, params *ListProspectSearchesP
 	return req, nil
 }
 
+// NewReadTotalsRequest constructs an http.Request for the ReadTotals method
+func NewReadTotalsRequest(server string, params *ReadTotalsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Bucket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "bucket", *params.Bucket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LedgerMinPosition != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Ledger-Min-Position", *params.LedgerMinPosition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Ledger-Min-Position", headerParam0)
+		}
+
+		if params.XRequestID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Request-Id", *params.XRequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Request-Id", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -10619,7 +10944,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadStatsWithResponse Counts what a delivery did, by the hour or day
 	//
-	// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Also of a delivery that was deleted.
+	// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Beside that, the most frequent `reasons` on the days that the range touches. Also of a delivery that was deleted.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10697,6 +11022,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/prospect-searches (the `ListProspectSearches` operationId).
 	ListProspectSearchesWithResponse(ctx context.Context, params *ListProspectSearchesParams, reqEditors ...RequestEditorFn) (*ListProspectSearchesResponse, error)
+
+	// ReadTotalsWithResponse Counts what all deliveries did together, by the day or hour
+	//
+	// What `GET /deliveries/{delivery_id}/stats` counts, summed over all deliveries of the caller's organisation, deleted ones included, and over the range for each of them. It costs a row for each delivery and bucket in which something happened, so that there are at most 100 buckets.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/stats (the `ReadTotals` operationId).
+	ReadTotalsWithResponse(ctx context.Context, params *ReadTotalsParams, reqEditors ...RequestEditorFn) (*ReadTotalsResponse, error)
 }
 
 // RevokeKeyResponse204Headers the declared response headers of an HTTP 204 response for RevokeKey
@@ -21409,6 +21743,172 @@ func (r ListProspectSearchesResponse) ContentType() string {
 	return ""
 }
 
+// ReadTotalsResponse200Headers the declared response headers of an HTTP 200 response for ReadTotals
+type ReadTotalsResponse200Headers struct {
+	LedgerPosition     *int64
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ReadTotalsResponse401Headers the declared response headers of an HTTP 401 response for ReadTotals
+type ReadTotalsResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// ReadTotalsResponse403Headers the declared response headers of an HTTP 403 response for ReadTotals
+type ReadTotalsResponse403Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ReadTotalsResponse422Headers the declared response headers of an HTTP 422 response for ReadTotals
+type ReadTotalsResponse422Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ReadTotalsResponse429Headers the declared response headers of an HTTP 429 response for ReadTotals
+type ReadTotalsResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+// ReadTotalsResponse500Headers the declared response headers of an HTTP 500 response for ReadTotals
+type ReadTotalsResponse500Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// ReadTotalsResponse503Headers the declared response headers of an HTTP 503 response for ReadTotals
+type ReadTotalsResponse503Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+type ReadTotalsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Totals
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReadTotalsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ReadTotalsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ReadTotalsResponse403Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ReadTotalsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ReadTotalsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ReadTotalsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ReadTotalsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReadTotalsResponse) GetJSON200() *Totals {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON422() *Invalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ReadTotalsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadTotalsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadTotalsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadTotalsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadTotalsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RevokeKeyWithResponse Revokes a key
 //
 // No process accepts it a second later, also when it is the caller's own. Again → 404.
@@ -22255,7 +22755,7 @@ func (c *ClientWithResponses) TestRulesWithResponse(ctx context.Context, deliver
 
 // ReadStatsWithResponse Counts what a delivery did, by the hour or day
 //
-// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Also of a delivery that was deleted.
+// Companies handed over, and what became of their dispatches, over the whole range and in each bucket of it; a bucket in which nothing happened is there too. What is counted lies in the bucket in which it was recorded, so that a company and its dispatch may lie in different ones. Buckets begin at full hours or at midnight, UTC: `from` is moved back and `to` forward to where one begins. There are at most 1,000. Beside that, the most frequent `reasons` on the days that the range touches. Also of a delivery that was deleted.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -22386,6 +22886,21 @@ func (c *ClientWithResponses) ListProspectSearchesWithResponse(ctx context.Conte
 		return nil, err
 	}
 	return ParseListProspectSearchesResponse(rsp)
+}
+
+// ReadTotalsWithResponse Counts what all deliveries did together, by the day or hour
+//
+// What `GET /deliveries/{delivery_id}/stats` counts, summed over all deliveries of the caller's organisation, deleted ones included, and over the range for each of them. It costs a row for each delivery and bucket in which something happened, so that there are at most 100 buckets.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/stats (the `ReadTotals` operationId).
+func (c *ClientWithResponses) ReadTotalsWithResponse(ctx context.Context, params *ReadTotalsParams, reqEditors ...RequestEditorFn) (*ReadTotalsResponse, error) {
+	rsp, err := c.ReadTotals(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadTotalsResponse(rsp)
 }
 
 // ParseRevokeKeyResponse parses an HTTP response from a RevokeKeyWithResponse call
@@ -48190,6 +48705,385 @@ func ParseListProspectSearchesResponse(rsp *http.Response) (*ListProspectSearche
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListProspectSearchesResponse503Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReadTotalsResponse parses an HTTP response from a ReadTotalsWithResponse call
+func ParseReadTotalsResponse(rsp *http.Response) (*ReadTotalsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadTotalsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Totals
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReadTotalsResponse200Headers
+		if values := rsp.Header.Values("Ledger-Position"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Ledger-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LedgerPosition = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ReadTotalsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ReadTotalsResponse403Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 422:
+		var headers ReadTotalsResponse422Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ReadTotalsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ReadTotalsResponse500Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ReadTotalsResponse503Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
