@@ -73,6 +73,12 @@ func formerOf(e Event) []Former {
 // versionOf returns the version of the data that e is stored as.
 func versionOf(e Event) int16 { return int16(len(formerOf(e)) + 1) }
 
+// IsCurrent reports whether this build knows the type of rec, and its data is of the type's own version.
+func (r *Registry) IsCurrent(rec Record) bool {
+	versions := r.types[rec.Type]
+	return len(versions) > 0 && int(rec.SchemaVersion) == len(versions)
+}
+
 // Decode returns the event in rec, in its type's own version whatever version was stored. It fails when
 // this build does not know the type or the version of its data.
 func (r *Registry) Decode(rec Record) (Event, error) {

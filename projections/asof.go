@@ -34,7 +34,7 @@ func RebuildInto(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.R
 		return fmt.Errorf("build %s into %s: %w", p.Name, schema, err)
 	}
 	defer b.end(ctx)
-	for _, step := range []func(context.Context) error{b.prepare, b.build, b.vacuum} {
+	for _, step := range []func(context.Context) error{b.prepare, b.build, b.index, b.vacuum} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("build %s into %s: %w", p.Name, schema, err)
 		}
@@ -95,7 +95,7 @@ func (b *asOf) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if live.alike(left) {
+		if live.begun(left, b.Late) {
 			if found, err := b.resume(ctx, tx); err != nil || found {
 				return err
 			}
@@ -197,5 +197,6 @@ func (b *asOf) restart(ctx context.Context, tx pgx.Tx, live shape, made []string
 	if err := executeAll(ctx, tx, drops, "make tables"); err != nil {
 		return err
 	}
-	return live.makeIn(ctx, tx, b.schema)
+	early, _ := live.split(b.Late)
+	return early.makeIn(ctx, tx, b.schema)
 }

@@ -53,7 +53,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Regis
 	if err != nil {
 		return 0, fmt.Errorf("compare %s: %w", p.Name, err)
 	}
-	c := comparison{Projection: p, registry: registry, conn: conn.Hijack(), progress: progress}
+	c := comparison{Projection: p, registry: registry, pool: pool, conn: conn.Hijack(), progress: progress}
 	defer c.conn.Close(context.WithoutCancel(ctx)) // with which the temporary tables end
 	for _, step := range []func(context.Context) error{c.prepare, c.build, c.compare} {
 		if err := step(ctx); err != nil {
@@ -73,6 +73,7 @@ const scratch = "pg_temp"
 type comparison struct {
 	Projection
 	registry *eventstore.Registry
+	pool     *pgxpool.Pool // to read the log from
 	conn     *pgx.Conn
 	progress []func(done, total eventstore.Position)
 
@@ -83,8 +84,8 @@ type comparison struct {
 
 // prepare makes the temporary tables.
 func (c *comparison) prepare(ctx context.Context) error {
-	const buffers = `SELECT current_schema(), set_config('temp_buffers', '64MB', false)`
-	if err := c.conn.QueryRow(ctx, buffers).Scan(&c.live, nil); err != nil {
+	const buffers = `SELECT current_schema(), set_config('temp_buffers', '64MB', false), set_config('work_mem', '64MB', false)`
+	if err := c.conn.QueryRow(ctx, buffers).Scan(&c.live, nil, nil); err != nil {
 		return fmt.Errorf("set up session: %w", err)
 	}
 	return pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error {
@@ -95,7 +96,8 @@ func (c *comparison) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return like.makeIn(ctx, tx, scratch)
+		early, _ := like.split(c.Late)
+		return early.makeIn(ctx, tx, scratch)
 	})
 }
 
@@ -118,26 +120,34 @@ func (c *comparison) build(ctx context.Context) error {
 		if end-c.at <= rebuildPage {
 			return nil
 		}
-		for c.at+rebuildPage <= end {
-			err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return c.buildPage(ctx, tx, c.at+rebuildPage) })
-			if err != nil {
-				return err
-			}
-			c.tell(end)
+		if err := c.buildTo(ctx, end-(end-c.at)%rebuildPage, end); err != nil {
+			return err
 		}
 	}
 }
 
-// buildPage applies what follows in the log up to last.
-func (c *comparison) buildPage(ctx context.Context, tx pgx.Tx, last eventstore.Position) error {
-	page, err := c.readRange(ctx, tx, c.registry, c.at+1, last)
-	if err != nil {
+// buildTo applies what follows in the log up to last, of which end is the end.
+func (c *comparison) buildTo(ctx context.Context, last, end eventstore.Position) error {
+	pages, stop := c.ahead(ctx, c.pool, c.registry, c.at, last)
+	defer stop()
+	for page := range pages {
+		if page.err != nil {
+			return page.err
+		}
+		if err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return c.apply(ctx, tx, page) }); err != nil {
+			return err
+		}
+		c.tell(end)
+	}
+	return ctx.Err()
+}
+
+// apply applies the next page of the log.
+func (c *comparison) apply(ctx context.Context, tx pgx.Tx, page readPage) error {
+	if err := c.sendIn(ctx, tx, scratch, page.statements); err != nil {
 		return err
 	}
-	if err := c.applyIn(ctx, tx, scratch, page); err != nil {
-		return err
-	}
-	c.at = last
+	c.at = page.last
 	return lookIn(ctx, tx, c.live)
 }
 
@@ -175,7 +185,11 @@ func (c *comparison) compare(ctx context.Context) error {
 			return err
 		}
 		for c.at < end {
-			if err := c.buildPage(ctx, tx, min(c.at+rebuildPage, end)); err != nil {
+			page := c.readPage(ctx, tx, c.registry, c.at, end)
+			if page.err != nil {
+				return page.err
+			}
+			if err := c.apply(ctx, tx, page); err != nil {
 				return err
 			}
 			c.tell(end)

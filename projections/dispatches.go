@@ -28,6 +28,7 @@ func Dispatches() Projection {
 		Name:    "dispatches",
 		Version: 1,
 		Tables:  []string{"dispatch_deliveries", "dispatch_targets", "dispatches"},
+		Late:    []string{"dispatches_of_handover", "dispatches_of_delivery", "dispatches_lost", "dispatches_in_sequence", "dispatches_ordered"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{}, domain.DeliveryDeleted{},
 			domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{}, domain.DestinationDisabled{},
 			domain.DestinationEnabled{}, domain.DestinationRecovered{}, domain.SigningSecretRotated{},

@@ -1,11 +1,13 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -48,6 +50,7 @@ func History() Projection {
 		Version: 1,
 		Tables:  []string{"history"},
 		Types:   types(domain.Events()...),
+		Unread:  true,
 		Rest:    atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			positions, deliveries, kinds := make([]int64, 0, len(page)), make([]string, 0, len(page)), make([]string, 0, len(page))
@@ -64,7 +67,7 @@ func History() Projection {
 }
 
 // deliveryOf returns the delivery that an event is about, "" when it is about none. All events
-// name it alike; those that webhooks cause are not read a second time for it.
+// name it alike, and before what is long; those that webhooks cause were read for it.
 func deliveryOf(entry Entry) domain.DeliveryID {
 	switch e := entry.Event.(type) {
 	case domain.CompanyQualified:
@@ -76,11 +79,21 @@ func deliveryOf(entry Entry) domain.DeliveryID {
 	case domain.AttemptFailed:
 		return e.Delivery
 	}
-	var about struct {
-		Delivery domain.DeliveryID `json:"delivery"`
+	in := jsontext.NewDecoder(bytes.NewBuffer(entry.Data), jsontext.AllowDuplicateNames(true))
+	if _, err := in.ReadToken(); err != nil { // the brace: the log holds objects
+		return ""
 	}
-	_ = json.Unmarshal(entry.Data, &about) // the event was read from it
-	return about.Delivery
+	for in.PeekKind() == '"' {
+		name, _ := in.ReadToken() // it was peeked at
+		if name.String() == "delivery" {
+			id, _ := in.ReadToken()
+			return domain.DeliveryID(id.String())
+		}
+		if in.SkipValue() != nil {
+			return ""
+		}
+	}
+	return ""
 }
 
 // An AuditEvent is an event about a delivery.

@@ -25,8 +25,16 @@ type Projection struct {
 	// Tables are those that the projection owns. Nobody else writes them.
 	Tables []string
 
+	// Late are indexes of the tables by which Apply finds nothing: a build from the log makes
+	// them when the rows are there, which costs less than to keep them meanwhile.
+	Late []string
+
 	// Types are the events that the projection makes something of.
 	Types []string
+
+	// Unread says that Apply needs no more of events than their records: a build from the log
+	// leaves Event out of entries whose data is of its type's own version.
+	Unread bool
 
 	// Rest is the least time between two pages at the end of the log: see [follower.Config].
 	Rest time.Duration
@@ -37,7 +45,7 @@ type Projection struct {
 	Apply func(batch *pgx.Batch, page []Entry)
 }
 
-// An Entry is an event with what the log says of it.
+// An Entry is an event with what the log says of it. Event may be absent where the projection leaves it unread.
 type Entry struct {
 	eventstore.Record
 	Event domain.Event
@@ -74,35 +82,52 @@ func (p Projection) readRange(ctx context.Context, q eventstore.Querier, registr
 	}
 	page := make([]Entry, len(records))
 	for i, rec := range records {
+		page[i].Record = rec
+		if p.Unread && registry.IsCurrent(rec) {
+			continue
+		}
 		event, err := registry.Decode(rec)
 		if err != nil {
 			return nil, err
 		}
-		page[i] = Entry{Record: rec, Event: event.(domain.Event)}
+		page[i].Event = event.(domain.Event)
 	}
 	return page, nil
 }
 
 // applyPage enters a page in the tables that tx finds.
 func (p Projection) applyPage(ctx context.Context, tx pgx.Tx, page []Entry) error {
+	return p.send(ctx, tx, p.statements(page))
+}
+
+// statements returns what enters a page, nil when that is nothing.
+func (p Projection) statements(page []Entry) *pgx.Batch {
 	var batch pgx.Batch
 	batch.Queue(walk)
 	if p.Apply(&batch, page); batch.Len() == 1 {
 		return nil
 	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+	return &batch
+}
+
+// send executes the statements that enter a page.
+func (p Projection) send(ctx context.Context, tx pgx.Tx, statements *pgx.Batch) error {
+	if statements == nil {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, statements).Close(); err != nil {
 		return fmt.Errorf("write %s: %w", p.Name, err)
 	}
 	return nil
 }
 
-// applyIn enters a page in the projection's tables of a schema. It sets the search path to that schema, so that
-// nothing else can be written, or read.
-func (p Projection) applyIn(ctx context.Context, tx pgx.Tx, schema string, page []Entry) error {
+// sendIn executes the statements that enter a page in the projection's tables of a schema. It sets the search path to that
+// schema, so that nothing else can be written, or read.
+func (p Projection) sendIn(ctx context.Context, tx pgx.Tx, schema string, statements *pgx.Batch) error {
 	if err := lookIn(ctx, tx, schema); err != nil {
 		return err
 	}
-	return p.applyPage(ctx, tx, page)
+	return p.send(ctx, tx, statements)
 }
 
 // Follower returns what keeps the projection up to date on a router. All that follow in a process share the tail.

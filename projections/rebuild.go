@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -49,11 +50,12 @@ func Renew(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registr
 	}
 }
 
-// A rebuild is one at work. All of it is done on one connection: a process that lost the lock of that
+// A rebuild is one at work. All that it writes is written on one connection: a process that lost the lock of that
 // cannot go on beside the next.
 type rebuild struct {
 	Projection
 	registry *eventstore.Registry
+	pool     *pgxpool.Pool // to read the log from
 	conn     *pgx.Conn
 	progress []func(done, total eventstore.Position)
 	ifOlder  bool // only if the live tables are of an older version
@@ -82,7 +84,7 @@ func (r *rebuild) run(ctx context.Context, pool *pgxpool.Pool) error {
 	if needed, err := r.needed(ctx, r.conn); err != nil || !needed { // any more
 		return err
 	}
-	for _, step := range []func(context.Context) error{r.prepare, r.build, r.vacuum, r.build, r.takePlace} {
+	for _, step := range []func(context.Context) error{r.prepare, r.build, r.index, r.vacuum, r.build, r.takePlace} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("rebuild %s: %w", r.Name, err)
 		}
@@ -110,7 +112,7 @@ func (r *rebuild) begin(ctx context.Context, pool *pgxpool.Pool, what string) er
 	if err != nil {
 		return err
 	}
-	r.conn = conn.Hijack()
+	r.pool, r.conn = pool, conn.Hijack()
 	if err := r.exclude(ctx, what); err != nil {
 		r.end(ctx)
 		return err
@@ -125,11 +127,13 @@ func (r *rebuild) end(ctx context.Context) { _ = r.conn.Close(context.WithoutCan
 // the process is suspended. For one that is just ending it waits.
 func (r *rebuild) exclude(ctx context.Context, what string) error {
 	const (
-		limits = `SELECT current_schema(), set_config('idle_session_timeout', '1min', false), set_config('lock_timeout', '2s', false)`
+		limits = `
+			SELECT current_schema(), set_config('idle_session_timeout', '1min', false), set_config('lock_timeout', '2s', false),
+				set_config('work_mem', '64MB', false) -- or a page of companies would be sorted on the disk`
 		lock   = `SELECT pg_advisory_lock(hashtextextended('ledger rebuild ' || $1, 0))`
 		forget = `RESET lock_timeout`
 	)
-	if err := r.conn.QueryRow(ctx, limits).Scan(&r.live, nil, nil); err != nil {
+	if err := r.conn.QueryRow(ctx, limits).Scan(&r.live, nil, nil, nil); err != nil {
 		return fmt.Errorf("limit session: %w", err)
 	}
 	switch _, err := r.conn.Exec(ctx, lock, what); {
@@ -167,7 +171,7 @@ func (r *rebuild) prepare(ctx context.Context) error {
 		if err := lookIn(ctx, tx, r.live); err != nil {
 			return err
 		}
-		if live.equal(left) {
+		if live.begun(left, r.Late) && live.sameRights(left) {
 			err := tx.QueryRow(ctx, resume, r.Name, r.Version).Scan(&r.at)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
@@ -176,7 +180,8 @@ func (r *rebuild) prepare(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, begin, r.Name, r.Version); err != nil {
 			return err
 		}
-		if err := live.makeIn(ctx, tx, shadow); err != nil {
+		early, _ := live.split(r.Late)
+		if err := early.makeIn(ctx, tx, shadow); err != nil {
 			return err
 		}
 		return executeAll(ctx, tx, live.rights, "give rights on tables")
@@ -198,38 +203,57 @@ func (r *rebuild) build(ctx context.Context) error {
 
 // buildTo applies what follows in the log up to end.
 func (r *rebuild) buildTo(ctx context.Context, end eventstore.Position) error {
-	for r.at < end {
-		if err := r.buildPage(ctx, min(r.at+rebuildPage, end)); err != nil {
+	pages, stop := r.ahead(ctx, r.pool, r.registry, r.at, end)
+	defer stop()
+	for page := range pages {
+		if page.err != nil {
+			return page.err
+		}
+		if err := r.buildPage(ctx, page); err != nil {
 			return err
 		}
 		for _, tell := range r.progress {
 			tell(r.at, end)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
-// buildPage applies what follows in the log up to last, and notes that it has. The commit need not wait for
+// buildPage applies the next page of the log, and notes that it has. The commit need not wait for
 // the disk: should the database crash, both are gone.
-func (r *rebuild) buildPage(ctx context.Context, last eventstore.Position) error {
+func (r *rebuild) buildPage(ctx context.Context, page readPage) error {
 	const hurry = `SET LOCAL synchronous_commit = off`
-	page, err := r.readRange(ctx, r.conn, r.registry, r.at+1, last)
-	if err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, hurry); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, r.note, r.Name, last); err != nil {
+		if _, err := tx.Exec(ctx, r.note, r.Name, page.last); err != nil {
 			return fmt.Errorf("note position: %w", err)
 		}
-		return r.applyIn(ctx, tx, r.schema, page)
+		return r.sendIn(ctx, tx, r.schema, page.statements)
 	})
 	if err == nil {
-		r.at = last
+		r.at = page.last
 	}
 	return err
+}
+
+// index makes the late indexes that the live tables have and those that are built have not.
+func (r *rebuild) index(ctx context.Context) error {
+	const room = `SET LOCAL maintenance_work_mem = '256MB'`
+	return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		live, err := shapeOf(ctx, tx, r.live, r.Tables)
+		if err != nil {
+			return err
+		}
+		made, err := shapeOf(ctx, tx, r.schema, r.Tables)
+		if err != nil {
+			return err
+		}
+		_, late := live.split(r.Late)
+		missing := slices.DeleteFunc(late, func(statement string) bool { return slices.Contains(made.statements, statement) })
+		return executeAll(ctx, tx, append([]string{room}, missing...), "make indexes")
+	})
 }
 
 // vacuum has Postgres know the tables that were built as well as the old ones: without statistics, the first readers'

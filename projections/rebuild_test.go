@@ -349,3 +349,34 @@ func TestOnlyTablesOfAnOlderVersionAreRenewedAndOnlyOnce(t *testing.T) {
 	require.EqualValues(t, 1, rebuilds.Load(), "the log is one page long")
 	require.Equal(t, []string{"2"}, lines(t, b.pool, `SELECT version::text FROM cursors`))
 }
+
+func TestIndexesThatAreMadeLateAreMadeAlsoAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	const indexes = `SELECT indexname FROM pg_indexes WHERE schemaname = 'shadow'`
+	b := newBundle(testdb.New(t))
+	b.qualify(t, b.delivery(t, "search", webhook()), "comp_1")
+	b.follow(t)
+	before, p := catalogue(t, b.pool), projections.Dispatches()
+	for range 2 { // the second is interrupted where it goes on
+		ctx, cancel := context.WithCancel(t.Context())
+		err := projections.Rebuild(ctx, b.pool, b.store.Registry(), p, func(eventstore.Position, eventstore.Position) { cancel() })
+		require.ErrorIs(t, err, context.Canceled)
+		there := lines(t, b.pool, indexes)
+		require.Contains(t, there, "dispatches_owed")
+		for _, index := range p.Late {
+			require.NotContains(t, there, index)
+		}
+		b.qualify(t, b.delivery(t, "search", webhook()), "comp_2")
+	}
+	b.rebuild(t, p)
+	require.Equal(t, before, catalogue(t, b.pool))
+	require.Empty(t, leftovers(t, b.pool))
+}
+
+func TestIndexesThatAreMadeLateAreThereUnderTheirNames(t *testing.T) {
+	t.Parallel()
+	there := lines(t, testdb.New(t), `SELECT indexname FROM pg_indexes WHERE schemaname = 'public'`)
+	for _, p := range projections.All() {
+		require.Subset(t, there, p.Late, p.Name)
+	}
+}

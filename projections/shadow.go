@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -89,11 +90,39 @@ func shapeOf(ctx context.Context, tx pgx.Tx, schema string, tables []string) (sh
 }
 
 // equal reports whether tables are alike, all of them.
-func (s shape) equal(o shape) bool { return s.alike(o) && slices.Equal(s.rights, o.rights) }
+func (s shape) equal(o shape) bool { return s.alike(o) && s.sameRights(o) }
+
+// sameRights reports whether the same have rights on tables.
+func (s shape) sameRights(o shape) bool { return slices.Equal(s.rights, o.rights) }
 
 // alike reports whether tables are alike, whoever has rights on them.
 func (s shape) alike(o shape) bool {
 	return slices.Equal(s.tables, o.tables) && slices.Equal(s.columns, o.columns) && slices.Equal(s.statements, o.statements)
+}
+
+// split returns the shape without the indexes of those names, and the statements that make these.
+func (s shape) split(late []string) (early shape, makeLate []string) {
+	early, early.statements = s, nil
+	for _, statement := range s.statements {
+		if slices.ContainsFunc(late, func(name string) bool { return makesIndex(statement, name) }) {
+			makeLate = append(makeLate, statement)
+		} else {
+			early.statements = append(early.statements, statement)
+		}
+	}
+	return early, makeLate
+}
+
+// makesIndex reports whether a statement makes the index of that name, which needs no quotes.
+func makesIndex(statement, name string) bool {
+	return strings.HasPrefix(statement, `CREATE INDEX `+name+` ON `) || strings.HasPrefix(statement, `CREATE UNIQUE INDEX `+name+` ON `)
+}
+
+// begun reports whether tables are alike, whoever has rights on them, but for indexes of those names which o may lack.
+func (s shape) begun(o shape, late []string) bool {
+	early, makeLate := s.split(late)
+	there, made := o.split(late)
+	return early.alike(there) && !slices.ContainsFunc(made, func(statement string) bool { return !slices.Contains(makeLate, statement) })
 }
 
 // makeIn makes empty tables of the shape in a schema, in the place of what is there under their names, and sets

@@ -54,17 +54,18 @@ func (r *rebuild) swap(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	for at := r.at; at < end; at += rebuildPage {
-		page, err := r.readRange(ctx, tx, r.registry, at+1, min(at+rebuildPage, end))
-		if err != nil {
-			return err
+	for at := r.at; at < end; {
+		page := r.readPage(ctx, tx, r.registry, at, end)
+		if page.err != nil {
+			return page.err
 		}
-		if err := r.applyIn(ctx, tx, shadow, page); err != nil {
+		if err := r.sendIn(ctx, tx, shadow, page.statements); err != nil {
 			return err
 		}
 		if err := lookIn(ctx, tx, r.live); err != nil {
 			return err
 		}
+		at = page.last
 	}
 	if err := r.exchange(ctx, tx); err != nil {
 		return err
