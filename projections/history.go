@@ -102,6 +102,7 @@ type AuditEvent struct {
 	Position   eventstore.Position `db:"position"`
 	RecordedAt time.Time           `db:"recorded_at"`
 	Type       string              `db:"type"`
+	Schema     int16               `db:"schema_version"` // of the data
 	Data       json.RawMessage     `db:"data"`
 	Metadata   json.RawMessage     `db:"metadata"`
 }
@@ -126,7 +127,7 @@ type TrailPage struct {
 func (v *Views) Events(ctx context.Context, trail Trail, page TrailPage) (List[AuditEvent], error) {
 	where, number := trail.sql()
 	query := `
-		SELECT h.` + number + ` AS number, h.position, e.recorded_at, h.type, e.data, e.metadata
+		SELECT h.` + number + ` AS number, h.position, e.recorded_at, h.type, e.schema_version, e.data, e.metadata
 		FROM history h
 		JOIN events e ON e.position = h.position
 		WHERE ` + where + ` AND h.` + number + ` > $3 AND h.` + number + ` <= $4

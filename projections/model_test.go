@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/domain/domaintest"
 	"github.com/openprospect/delivery-ledger/domain/rules"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
@@ -57,6 +58,7 @@ func replay(t require.TestingT, registry *eventstore.Registry, records []eventst
 	for _, rec := range records {
 		event, err := registry.Decode(rec)
 		require.NoError(t, err)
+		require.NoError(t, domaintest.Fits(rec.Type, int(rec.SchemaVersion), rec.Data))
 		l.add(rec, event.(domain.Event))
 	}
 	return l

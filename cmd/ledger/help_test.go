@@ -23,7 +23,7 @@ func TestHelpOfEveryVerbTellsEveryFlagAndItsVariable(t *testing.T) {
 	parser, err := newParser(t.Context(), world{out: io.Discard, err: io.Discard}, func(int) {})
 	require.NoError(t, err)
 	verbs := nodes(parser.Model.Node)
-	require.Len(t, verbs, 22, "the program, its fifteen verbs, the four of keys, and the two of organisations")
+	require.Len(t, verbs, 25, "the program, its sixteen verbs, the four of keys, and the two each of organisations and events")
 	for _, n := range verbs {
 		out, errs, err := verb(t, "", append(strings.Fields(n.FullPath())[1:], "--help")...)
 		require.NoError(t, err, n.FullPath())
@@ -79,6 +79,7 @@ func TestWrongCommandLineSaysWhatIsWrongAndWhereToRead(t *testing.T) {
 		"--until and --into go together":                                        "rebuild stats --until 1 --database-url x",
 		"--into go together (see ledger rebuild --help)":                        "rebuild stats --into reports --database-url x",
 		"a moment is a position of the log such as 1200, or a time such as":     "rebuild stats --until noon --into reports --database-url x",
+		"the tree is of the log as it is: it goes without --until":              "rebuild tree --until 1 --into reports --database-url x",
 		"names of read models go with --projections":                            "verify companies --database-url x",
 		"--max-connections must be at least 1":                                  "verify --database-url x --max-connections 0",
 		"--checkpoint needs --key (see ledger verify --help)":                   "verify --database-url x --checkpoint y",

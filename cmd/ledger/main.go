@@ -30,6 +30,7 @@ type verbs struct {
 	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
 	Reconcile     reconcileVerb     `cmd:"" help:"Compare what was handed over with what became of it."`
 	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
+	Events        eventsVerb        `cmd:"" help:"Tell which types of events there are, and what their data is."`
 	Export        exportVerb        `cmd:"" help:"Write the log or a read model to a file, for analysis."`
 	Checkpoint    checkpointVerb    `cmd:"" help:"Sign what the log is now, or show the public key of such signatures."`
 	VerifyProof   verifyProofVerb   `cmd:"" help:"Check proofs and signed states of a log, with nothing but the public key."`

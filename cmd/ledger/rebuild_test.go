@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"testing"
@@ -127,5 +128,20 @@ func TestRebuildVerbBuildsWhatItIsToldTo(t *testing.T) {
 	for _, p := range projections.All() {
 		require.Contains(t, out, "Rebuilt "+p.Name+".\n")
 	}
+	require.Contains(t, out, "Rebuilt tree.\n")
 	require.Equal(t, 1, c.counts(t, delivery)["delivered"])
+
+	for range 256 {
+		c.qualify(t, delivery, fmt.Sprint("comp_more_", rand.Text()))
+	}
+	c.awaitCaughtUp(t)
+	execute(t, openPool(t, database), `UPDATE tree_hashes SET hash = sha256('x')`)
+	_, _, err = verb(t, "", "verify", "--database-url", database)
+	require.ErrorContains(t, err, "they, or the tree, were changed later")
+	out, errs, err = verb(t, "", "rebuild", "tree", "--database-url", database)
+	require.NoError(t, err)
+	require.Equal(t, "Rebuilt tree.\n", out)
+	require.Regexp(t, `^tree: (\d+) of \d+ events\n$`, errs)
+	_, _, err = verb(t, "", "verify", "--database-url", database)
+	require.NoError(t, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -17,7 +18,7 @@ import (
 type verifyVerb struct {
 	databaseFlags
 	Checkpoint  []string `placeholder:"FILE" help:"Signed state of the log that was kept elsewhere, as ledger checkpoint or the API gave it. The log must still be the same up to there. May be repeated. Needs --key."`
-	Key         []string `placeholder:"KEY" help:"Public key that it is signed by, as ledger checkpoint --show-key prints it. May be repeated."`
+	Key         []string `placeholder:"KEY" help:"Public key that it is signed by, as ledger checkpoint --show-key prints it. May be repeated, or be all that is printed. What was signed and is in the database must be signed by such a key, too."`
 	Projections bool     `help:"Also check that the read models are what the log makes them."`
 	Names       []string `arg:"" optional:"" name:"name" help:"With --projections: read models to check. Default: all."`
 }
@@ -27,7 +28,7 @@ func (v *verifyVerb) Help() string {
 	return `Reads the whole log and checks that positions and the versions of each stream have no gap, that times rise, that every record
 matches its hash, which covers the hash before it, and that nothing is missing at the end. Then builds the tree of hashes again, and
 compares it with the stored one and with all that was signed: who changed records and computed every hash anew is found by that, unless
-what was signed was changed too. With --checkpoint, also then. Names the first bad position, or the events that were signed for, and exits
+what was signed was changed too. With --key, who did that must have a private key; with --checkpoint, what was told elsewhere convicts him even then. Names the first bad position, or the events that were signed for, and exits
 with 1 if there is one. It only reads, and may be run while the ledger is at work.
 
 With --projections it then builds each read model anew in temporary tables and compares them with those in use, as of one instant. Of a
@@ -48,7 +49,11 @@ func (v *verifyVerb) Validate() error {
 
 // Run verifies the log, and then the read models.
 func (v *verifyVerb) Run(ctx context.Context, w world) error {
-	kept, err := v.checkpoints(w)
+	keys, err := v.keys()
+	if err != nil {
+		return err
+	}
+	kept, err := v.checkpoints(w, keys)
 	if err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func (v *verifyVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	bar = newBar(w.err, "prove", "events")
-	found, err := proof.Verify(ctx, pool, kept, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
+	found, err := proof.Verify(ctx, pool, kept, keys, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
 	bar.finish()
 	if err != nil {
 		return err
@@ -100,12 +105,20 @@ func (v *verifyVerb) compare(ctx context.Context, pool *pgxpool.Pool, w world) e
 	return errors.Join(faults...)
 }
 
-// checkpoints returns those that were kept elsewhere.
-func (v *verifyVerb) checkpoints(w world) ([]proof.Checkpoint, error) {
+// keys returns what verifies signatures, nil when no key was given.
+func (v *verifyVerb) keys() (note.Verifiers, error) {
+	if len(v.Key) == 0 {
+		return nil, nil
+	}
 	keys, err := proof.ParseKeys(v.Key...)
 	if err != nil {
 		return nil, fmt.Errorf("read --key: %w", err)
 	}
+	return keys, nil
+}
+
+// checkpoints returns those that were kept elsewhere.
+func (v *verifyVerb) checkpoints(w world, keys note.Verifiers) ([]proof.Checkpoint, error) {
 	kept := make([]proof.Checkpoint, len(v.Checkpoint))
 	for i, file := range v.Checkpoint {
 		e, err := readEvidence(w, file, keys)

@@ -12,7 +12,7 @@ import (
 // verifyProofVerb is ledger verify-proof.
 type verifyProofVerb struct {
 	File []string `arg:"" help:"Files with what the ledger gave, or - for what comes in: the answers of /api/v1/audit, and notes of ledger checkpoint."`
-	Key  []string `required:"" placeholder:"KEY" help:"Public key of the ledger, as ledger checkpoint --show-key prints it. May be repeated, where it was changed."`
+	Key  []string `required:"" placeholder:"KEY" help:"Public key of the ledger, as ledger checkpoint --show-key prints it. May be repeated, or be all that is printed, where it was changed."`
 }
 
 // Help says what is proven by what.
@@ -21,7 +21,8 @@ func (v *verifyProofVerb) Help() string {
 
 of a checkpoint, that the ledger signed how many events there are and what they are; of the proof of an event, that it is one of those,
 recorded then and with this content, from which its hash is computed anew; of a proof of consistency, that the events of the earlier
-checkpoint, which must be in another file, are the first of the later one. Two checkpoints of one size must be the same.
+checkpoint, which must be in another file, are the first of the later one. Two checkpoints of one size must be the same. Of a checkpoint
+by which one key handed over to the next it says to which.
 
 Exits with 1 at the first that proves nothing, and says why.`
 }
@@ -87,6 +88,9 @@ func (e evidence) prove(states map[state]evidence) (string, error) {
 			return "", err
 		}
 		return fmt.Sprintf("the %s of %s are the first of %s: none was changed, removed or put in between", counted(e.earlier, "event"), from.file, signed), nil
+	}
+	if c.Next != "" {
+		return fmt.Sprintf("%s have the root %s; it hands over to the key %s", signed, c.Root, c.Next), nil
 	}
 	return fmt.Sprintf("%s have the root %s", signed, c.Root), nil
 }

@@ -46,6 +46,54 @@ func TestVerifyTellsASoundLogFromOneThatWasTamperedWith(t *testing.T) {
 	require.Contains(t, errs, fmt.Sprintf("ledger: the log is corrupt at position %d: the record does not match its hash", at))
 }
 
+func TestVerifyNamesWhateverWasForged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ statement, named string }{
+		"a tampered row": {
+			`UPDATE events SET data = replace(data::text, 'comp_1', 'comp_9')::json WHERE position = 2`,
+			"the log is corrupt at position 2: the record does not match its hash",
+		},
+		"a swapped pair": {
+			`UPDATE events e SET data = o.data, hash = o.hash FROM events o WHERE e.position IN (2, 3) AND o.position = 5 - e.position`,
+			"the log is corrupt at position 2: ",
+		},
+		"a removed tail": {
+			`DELETE FROM events WHERE position > 2`,
+			"the log is corrupt at position 3: the record is missing",
+		},
+		"a removed tail, and a head to fit": {
+			`WITH gone AS (DELETE FROM events WHERE position > 2) UPDATE log_head h SET position = 2, hash = e.hash, recorded_at = e.recorded_at FROM events e WHERE e.position = 2`,
+			"the log is corrupt at position 3: the record is missing",
+		},
+		"a forged checkpoint": {
+			`UPDATE checkpoints SET note = replace(note, split_part(note, E'\n', 3), 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=')`,
+			"the checkpoint over 3 events that the database holds is forged",
+		},
+		"a checkpoint that another key signed": {
+			`UPDATE checkpoints SET note = regexp_replace(note, ' \S+\n$', E' AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n')`,
+			"the checkpoint over 3 events that the database holds is forged",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProven(t)
+			p.qualify(t, p.delivery, "comp_2")
+			p.checkpoint(t, "kept.txt")
+			verify := []string{"verify", "--key", p.key, "--database-url", p.database}
+			require.Contains(t, p.verb(t, verify...), "The log is sound: 3 events")
+			conn, err := pgx.Connect(t.Context(), p.database)
+			require.NoError(t, err)
+			defer conn.Close(t.Context())
+			for _, statement := range []string{`SET session_replication_role = replica`, c.statement} {
+				_, err := conn.Exec(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			_, _, err = verb(t, "", verify...)
+			require.ErrorContains(t, err, c.named)
+		})
+	}
+}
+
 func TestVerifyTellsReadModelsThatAreWhatTheLogMakesThemFromOneThatIsNot(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)

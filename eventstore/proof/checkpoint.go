@@ -3,6 +3,7 @@ package proof
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,21 +17,32 @@ type Checkpoint struct {
 	Origin string // the ledger's name
 	Size   int64  // how many records
 	Root   tlog.Hash
+	Next   string   // public key that the one before it hands over to; empty: it is no hand-over
 	Note   string   // the signed note, byte for byte
 	Keys   []string // IDs of the keys whose signatures were verified
 }
 
-// ParseKeys returns what verifies the signatures of keys, each as ledger checkpoint --key prints it.
-func ParseKeys(keys ...string) (note.Verifiers, error) {
-	verifiers := make([]note.Verifier, len(keys))
-	for i, key := range keys {
-		v, err := note.NewVerifier(strings.TrimSpace(key))
-		if err != nil {
-			return nil, fmt.Errorf("read public key %q: %w", key, err)
+// ParseKeys returns what verifies the signatures of keys, as ledger checkpoint --show-key prints them: each text
+// has one or more, a line each, and what stands behind a key on its line is for people.
+func ParseKeys(texts ...string) (note.Verifiers, error) {
+	known := map[string]note.Verifier{} // a list that names one twice could not tell which signed
+	for _, text := range texts {
+		for line := range strings.Lines(text + "\n") {
+			words := strings.Fields(line)
+			if len(words) == 0 {
+				continue
+			}
+			v, err := note.NewVerifier(words[0])
+			if err != nil {
+				return nil, fmt.Errorf("read public key %q: %w", words[0], err)
+			}
+			known[words[0]] = v
 		}
-		verifiers[i] = v
 	}
-	return note.VerifierList(verifiers...), nil
+	if len(known) == 0 {
+		return nil, errors.New("read public key: there is none")
+	}
+	return note.VerifierList(slices.Collect(maps.Values(known))...), nil
 }
 
 // OpenCheckpoint returns the checkpoint that text, a signed note, is. It fails unless the ledger that the
@@ -74,10 +86,19 @@ func readCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// body returns the text that is signed.
-func (c Checkpoint) body() string { return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root) }
+// nextKey begins the line by which a key hands over to the next one.
+const nextKey = "next-key "
 
-// parseBody returns the checkpoint of such a text. Lines beyond the third are for others.
+// body returns the text that is signed.
+func (c Checkpoint) body() string {
+	body := fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root)
+	if c.Next != "" {
+		body += nextKey + c.Next + "\n"
+	}
+	return body
+}
+
+// parseBody returns the checkpoint of such a text. Lines beyond the third that say something else are for others.
 func parseBody(text string) (c Checkpoint, err error) {
 	const least = 3
 	lines := slices.Collect(strings.Lines(text))
@@ -91,6 +112,11 @@ func parseBody(text string) (c Checkpoint, err error) {
 	}
 	if c.Root, err = tlog.ParseHash(strings.TrimSuffix(lines[2], "\n")); err != nil {
 		return c, fmt.Errorf("read its third line: %w", err)
+	}
+	for _, line := range lines[least:] {
+		if key, ok := strings.CutPrefix(line, nextKey); ok {
+			c.Next = strings.TrimSuffix(key, "\n")
+		}
 	}
 	return c, nil
 }

@@ -19,31 +19,26 @@ import (
 // A Notary signs checkpoints, keeps them, and proves against them. It is safe for concurrent use, by
 // any number of processes on one database.
 type Notary struct {
-	pool   *pgxpool.Pool
-	store  *eventstore.Store
-	signer note.Signer
-	key    string
+	pool  *pgxpool.Pool
+	store *eventstore.Store
+	vault *vault.Vault
 }
 
 // NewNotary returns a notary of store's log, which is in pool's database. It signs with the key that v
-// keeps for it, and has v keep one if there is none.
+// keeps for it at that time, and has v keep one if there is none.
 func NewNotary(ctx context.Context, pool *pgxpool.Pool, store *eventstore.Store, v *vault.Vault) (*Notary, error) {
-	signer, key, err := openKey(ctx, v)
-	if err != nil {
+	if err := makeKey(ctx, v); err != nil {
 		return nil, err
 	}
-	return &Notary{pool: pool, store: store, signer: signer, key: key}, nil
+	return &Notary{pool: pool, store: store, vault: v}, nil
 }
-
-// Key returns the public key, by which others verify checkpoints.
-func (n *Notary) Key() string { return n.key }
 
 // Checkpoint returns the newest checkpoint if it is over the record at least, and else signs one that is,
 // and goes on as far as the tree has come. The log must have that record. It waits for the tree until ctx is
 // done. It signs nothing that the checkpoint before does not agree with: then it fails with a [MismatchError], or
 // with an [eventstore.CorruptionError] if records are missing.
 func (n *Notary) Checkpoint(ctx context.Context, least eventstore.Position) (Checkpoint, error) {
-	newest, err := n.newest(ctx)
+	newest, err := newest(ctx, n.pool)
 	none := errors.Is(err, pgx.ErrNoRows)
 	if err != nil && !none {
 		return newest, err
@@ -78,17 +73,34 @@ func (n *Notary) reach(ctx context.Context, least eventstore.Position) (int64, e
 	return int64(min(head, max(least, at)/blockSize*blockSize+blockSize-1)), err
 }
 
-// sign signs a checkpoint over so many records.
+// sign signs a checkpoint over so many records, unless another process was first, and returns the one that is
+// kept. The key is held meanwhile: one that has handed over to another signs nothing any more.
 func (n *Notary) sign(ctx context.Context, size int64) (Checkpoint, error) {
+	const query = `INSERT INTO checkpoints (size, note) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 	root, err := tlog.TreeHash(size, hashes(ctx, n.pool))
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("compute root over %d records: %w", size, err)
 	}
-	signed, err := note.Sign(&note.Note{Text: Checkpoint{Origin: n.signer.Name(), Size: size, Root: root}.body()}, n.signer)
+	err = pgx.BeginFunc(ctx, n.pool, func(tx pgx.Tx) error {
+		kept, err := n.vault.Hold(ctx, tx, keyID)
+		if err != nil {
+			return err
+		}
+		signer, _, err := parseKey(kept)
+		if err != nil {
+			return err
+		}
+		signed, err := note.Sign(&note.Note{Text: Checkpoint{Origin: signer.Name(), Size: size, Root: root}.body()}, signer)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, query, size, string(signed))
+		return err
+	})
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("sign checkpoint over %d records: %w", size, err)
 	}
-	return n.keep(ctx, size, string(signed))
+	return n.Kept(ctx, size)
 }
 
 // hold fails unless the records in q are those of the checkpoint. Of no checkpoint, they are.
@@ -103,31 +115,23 @@ func (c Checkpoint) hold(ctx context.Context, q eventstore.Querier) error {
 	return err
 }
 
-// keep keeps a note, unless another process was first, and returns the checkpoint that is kept.
-func (n *Notary) keep(ctx context.Context, size int64, signed string) (Checkpoint, error) {
-	const query = `INSERT INTO checkpoints (size, note) VALUES ($1, $2) ON CONFLICT DO NOTHING`
-	if _, err := n.pool.Exec(ctx, query, size, signed); err != nil {
-		return Checkpoint{}, fmt.Errorf("keep checkpoint over %d records: %w", size, err)
-	}
-	return n.Kept(ctx, size)
-}
-
 // Kept returns the checkpoint over so many records. It fails with [pgx.ErrNoRows] in its chain when none was signed.
 func (n *Notary) Kept(ctx context.Context, size int64) (Checkpoint, error) {
 	const query = `SELECT note FROM checkpoints WHERE size = $1`
-	return n.read(ctx, query, size)
+	return readNote(ctx, n.pool, query, size)
 }
 
 // newest returns the checkpoint over the most records. It fails with [pgx.ErrNoRows] in its chain when there is none.
-func (n *Notary) newest(ctx context.Context) (Checkpoint, error) {
+func newest(ctx context.Context, q eventstore.Querier) (Checkpoint, error) {
 	const query = `SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1`
-	return n.read(ctx, query)
+	return readNote(ctx, q, query)
 }
 
-// read returns the checkpoint whose note query selects.
-func (n *Notary) read(ctx context.Context, query string, args ...any) (Checkpoint, error) {
-	var signed string
-	if err := n.pool.QueryRow(ctx, query, args...).Scan(&signed); err != nil {
+// readNote returns the checkpoint whose note query selects.
+func readNote(ctx context.Context, q eventstore.Querier, query string, args ...any) (Checkpoint, error) {
+	rows, _ := q.Query(ctx, query, args...) // CollectExactlyOneRow reports the error
+	signed, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if err != nil {
 		return Checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
 	}
 	return readCheckpoint(signed)

@@ -33,9 +33,23 @@ func (b *bundle) newNotary(tb testing.TB) (*proof.Notary, note.Verifiers) {
 	tb.Helper()
 	n, err := proof.NewNotary(tb.Context(), b.pool, b.store, b.newVault(tb))
 	require.NoError(tb, err)
-	keys, err := proof.ParseKeys(n.Key())
+	return n, verifiers(tb, key(tb, n))
+}
+
+// key returns the public key of what a notary signs now.
+func key(tb testing.TB, n *proof.Notary) string {
+	tb.Helper()
+	key, err := n.Key(within(tb))
 	require.NoError(tb, err)
-	return n, keys
+	return key
+}
+
+// verifiers returns what verifies the signatures of keys.
+func verifiers(tb testing.TB, keys ...string) note.Verifiers {
+	tb.Helper()
+	v, err := proof.ParseKeys(keys...)
+	require.NoError(tb, err)
+	return v
 }
 
 // checkpoint signs the whole log, of which the tree takes what it lacks in one page.
@@ -66,7 +80,7 @@ func TestCheckpointsAreNotesWithTheRootOfTheTree(t *testing.T) {
 		opened, err := proof.OpenCheckpoint(c.Note, keys)
 		require.NoError(t, err)
 		require.Len(t, opened.Keys, 1)
-		require.True(t, strings.HasPrefix(n.Key(), opened.Origin+"+"+opened.Keys[0]+"+"), "the name and the key are those of the public key")
+		require.True(t, strings.HasPrefix(key(t, n), opened.Origin+"+"+opened.Keys[0]+"+"), "the name and the key are those of the public key")
 		opened.Keys = nil
 		require.Equal(t, c, opened)
 		again, err := n.Checkpoint(within(t), head)
@@ -91,7 +105,11 @@ func TestAllProcessesSignWithOneKeyAlsoAfterARestart(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			keys = append(keys, n.Key())
+			key, err := n.Key(within(t))
+			if err != nil {
+				t.Error(err)
+			}
+			keys = append(keys, key)
 		})
 	}
 	processes.Wait()
@@ -130,12 +148,12 @@ func TestCheckpointsThatWereNotSignedByTheKeyAreRefused(t *testing.T) {
 	body, _, _ := strings.Cut(c.Note, "\n\n")
 	signed, err := note.Sign(&note.Note{Text: body + "\n"}, stranger)
 	require.NoError(t, err)
-	both, err := proof.ParseKeys(n.Key(), public)
-	require.NoError(t, err)
-	_, err = proof.OpenCheckpoint(string(signed), both)
+	_, err = proof.OpenCheckpoint(string(signed), verifiers(t, key(t, n), public))
 	require.ErrorContains(t, err, "whose signature it does not have", "another known ledger cannot speak for this one")
-	_, err = proof.ParseKeys("delivery-ledger+00000000+AAAA")
-	require.ErrorContains(t, err, "read public key")
+	for _, text := range []string{"delivery-ledger+00000000+AAAA", "", " \n"} {
+		_, err = proof.ParseKeys(text)
+		require.ErrorContains(t, err, "read public key", text)
+	}
 }
 
 func TestProofsAreThoseOfTheModel(t *testing.T) {

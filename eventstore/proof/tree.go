@@ -19,8 +19,8 @@ const (
 )
 
 // Follower returns what keeps the tree on a router. Its table may be emptied along with its cursor at
-// any time: the follower makes it again, and it comes out the same. It looks at the log once a second
-// at most, and takes what was appended in one large page.
+// any time: the follower makes it again, and it comes out the same. [Rebuild] puts it right where it stands. The
+// follower looks at the log once a second at most, and takes what was appended in one large page.
 func Follower() follower.Config {
 	return follower.Config{Name: "tree", Version: 1, Page: 1 << 15, Rest: time.Second, Apply: grow}
 }
@@ -35,26 +35,13 @@ func grow(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) error
 	if from == to {
 		return nil
 	}
-	leaves, err := readLeaves(ctx, tx, from*blockSize, to*blockSize)
-	if err != nil {
-		return err
-	}
 	known, err := readFrontier(ctx, tx, from)
 	if err != nil {
 		return err
 	}
-	start := tlog.StoredHashIndex(0, from)
-	var grown [][]byte
-	for block := from; block < to; block++ {
-		at := (block - from) * blockSize
-		added, err := tlog.StoredHashesForRecordHash(block, fold(leaves[at:at+blockSize]), known)
-		if err != nil {
-			return fmt.Errorf("grow tree by positions %d to %d: %w", block*blockSize+1, (block+1)*blockSize, err)
-		}
-		for _, h := range added {
-			known[start+int64(len(grown))] = h
-			grown = append(grown, h[:])
-		}
+	start, grown, err := known.grow(ctx, tx, from, to)
+	if err != nil {
+		return err
 	}
 	if _, err := tx.Exec(ctx, insert, start, grown); err != nil {
 		return fmt.Errorf("write tree: %w", err)
@@ -78,12 +65,43 @@ func (f frontier) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
-// readFrontier returns the stored hashes that a tree of so many blocks needs to grow: those that
-// its root is made of.
+// grow returns the hashes, and the index of the first, that the blocks from to to, the latter excluded, complete in the
+// tree of the blocks before them, of which f is the frontier. They are added to that.
+func (f frontier) grow(ctx context.Context, q eventstore.Querier, from, to int64) (start int64, grown [][]byte, err error) {
+	leaves, err := readLeaves(ctx, q, from*blockSize, to*blockSize)
+	if err != nil {
+		return 0, nil, err
+	}
+	if at := from*blockSize + int64(len(leaves)); at < to*blockSize {
+		return 0, nil, missing(at)
+	}
+	start = tlog.StoredHashIndex(0, from)
+	for block := from; block < to; block++ {
+		at := (block - from) * blockSize
+		added, err := tlog.StoredHashesForRecordHash(block, fold(leaves[at:at+blockSize]), f)
+		if err != nil {
+			return 0, nil, fmt.Errorf("grow tree by positions %d to %d: %w", block*blockSize+1, (block+1)*blockSize, err)
+		}
+		for _, h := range added {
+			f[start+int64(len(grown))] = h
+			grown = append(grown, h[:])
+		}
+	}
+	return start, grown, nil
+}
+
+// readFrontier returns the stored hashes that a tree of so many blocks needs to grow.
 func readFrontier(ctx context.Context, q eventstore.Querier, blocks int64) (frontier, error) {
+	return collectFrontier(blocks, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		return readStored(ctx, q, indexes)
+	}))
+}
+
+// collectFrontier returns the hashes that a tree of so many blocks needs to grow: those that its root is made of.
+func collectFrontier(blocks int64, tree tlog.HashReader) (frontier, error) {
 	known := frontier{}
 	_, err := tlog.TreeHash(blocks, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		hashes, err := readStored(ctx, q, indexes)
+		hashes, err := tree.ReadHashes(indexes)
 		for i, h := range hashes {
 			known[indexes[i]] = h
 		}

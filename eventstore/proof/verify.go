@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -25,14 +26,15 @@ const verifyPage = 1 << 15
 // Verify builds the tree again from the records' hashes, which [eventstore.Verify] must have found good,
 // and compares it with the stored one, with the checkpoints that are kept, and with others that were kept
 // elsewhere. It fails with an [eventstore.CorruptionError] that names the first position of what is not as
-// it was, or missing, or with a [MismatchError] when that is all that a checkpoint tells. It calls progress,
-// if given, after each page, and keeps a hash in memory for every 128 records.
-func Verify(ctx context.Context, pool *pgxpool.Pool, others []Checkpoint, progress func(done, total eventstore.Position)) (Finding, error) {
+// it was, or missing, or with a [MismatchError] when that is all that a checkpoint tells. Where keys are
+// given it also fails with a [ForgeryError] when a checkpoint that is kept was signed by none of them. It calls
+// progress, if given, after each page, and keeps a hash in memory for every 128 records.
+func Verify(ctx context.Context, pool *pgxpool.Pool, others []Checkpoint, keys note.Verifiers, progress func(done, total eventstore.Position)) (Finding, error) {
 	head, cursor, largest, err := readEnds(ctx, pool)
 	if err != nil {
 		return Finding{}, err
 	}
-	v := verifier{upper: frontier{}, cursor: cursor}
+	v := verifier{upper: frontier{}, cursor: cursor, keys: keys}
 	for _, c := range others {
 		largest = max(largest, c.Size)
 		if c.Size > 0 {
@@ -67,11 +69,12 @@ func readEnds(ctx context.Context, pool *pgxpool.Pool) (head, cursor, largest in
 
 // A verifier has built the tree over the first records.
 type verifier struct {
-	size   int64        // of the tree
-	upper  frontier     // hashes of blocks and above
-	leaves []tlog.Hash  // beyond the last whole block
-	cursor int64        // where the stored tree ends
-	others []Checkpoint // of larger trees, by size
+	size   int64          // of the tree
+	upper  frontier       // hashes of blocks and above
+	leaves []tlog.Hash    // beyond the last whole block
+	cursor int64          // where the stored tree ends
+	others []Checkpoint   // of larger trees, by size
+	keys   note.Verifiers // of what is kept; nil: whoever signed it
 	found  Finding
 }
 
@@ -81,7 +84,7 @@ func (v *verifier) page(ctx context.Context, pool *pgxpool.Pool, last int64) err
 	if err != nil {
 		return err
 	}
-	kept, err := readKept(ctx, pool, v.size, last)
+	kept, err := v.readKept(ctx, pool, v.size, last)
 	if err != nil {
 		return err
 	}
@@ -165,7 +168,7 @@ func (v *verifier) compare(checkpoints []Checkpoint) ([]Checkpoint, error) {
 }
 
 // readKept returns the checkpoints that are kept of trees larger than after and up to last, by size.
-func readKept(ctx context.Context, q eventstore.Querier, after, last int64) ([]Checkpoint, error) {
+func (v *verifier) readKept(ctx context.Context, q eventstore.Querier, after, last int64) ([]Checkpoint, error) {
 	const query = `SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size`
 	rows, _ := q.Query(ctx, query, after, last) // CollectRows reports the error
 	kept, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Checkpoint, error) {
@@ -178,6 +181,11 @@ func readKept(ctx context.Context, q eventstore.Querier, after, last int64) ([]C
 		if err == nil && c.Size != size {
 			err = fmt.Errorf("the checkpoint that is kept for %d records is over %d", size, c.Size)
 		}
+		if err == nil && v.keys != nil {
+			if _, err = OpenCheckpoint(signed, v.keys); err != nil {
+				err = &ForgeryError{Size: size, Reason: err}
+			}
+		}
 		return c, err
 	})
 	if err != nil {
@@ -185,6 +193,20 @@ func readKept(ctx context.Context, q eventstore.Querier, after, last int64) ([]C
 	}
 	return kept, nil
 }
+
+// A ForgeryError says that a checkpoint in the database was not signed by the ledger, as far as its keys are known.
+type ForgeryError struct {
+	Size   int64 // records that it says it is over
+	Reason error // what is wrong with its signatures
+}
+
+// Error names the checkpoint and what is wrong with it.
+func (e *ForgeryError) Error() string {
+	return fmt.Sprintf("the checkpoint over %d events that the database holds is forged, or a key of the ledger's was not given: %v", e.Size, e.Reason)
+}
+
+// Unwrap returns what is wrong with the signatures.
+func (e *ForgeryError) Unwrap() error { return e.Reason }
 
 // readRange returns the stored hashes that the blocks from to to, the latter excluded, have completed.
 func readRange(ctx context.Context, q eventstore.Querier, from, to int64) (frontier, error) {

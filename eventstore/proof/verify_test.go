@@ -1,10 +1,14 @@
 package proof_test
 
 import (
+	"crypto/rand"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
@@ -30,7 +34,7 @@ func TestVerifyAgreesWithWhatWasSignedHoweverTheTreeHasGrown(t *testing.T) {
 		}
 		b.append(t, rapid.IntRange(0, 2).Draw(rt, "events after"))
 		others := rapid.SliceOfN(rapid.SampledFrom(kept), 0, 3).Draw(rt, "kept elsewhere")
-		found, err := proof.Verify(within(t), b.pool, others, nil)
+		found, err := proof.Verify(within(t), b.pool, others, nil, nil)
 		require.NoError(t, err)
 		require.Equal(t, proof.Finding{Checkpoints: len(kept) + len(others), Size: kept[len(kept)-1].Size}, found)
 	})
@@ -64,7 +68,7 @@ func TestVerifyNamesWhatIsNotAsItWasSigned(t *testing.T) {
 			b := setup(t, n)
 			notary, _ := b.newNotary(t)
 			others := []proof.Checkpoint{b.checkpoint(t, notary)}
-			_, err := proof.Verify(within(t), b.pool, others, nil)
+			_, err := proof.Verify(within(t), b.pool, others, nil, nil)
 			require.NoError(t, err)
 
 			if c.rewrite > 0 {
@@ -81,15 +85,51 @@ func TestVerifyNamesWhatIsNotAsItWasSigned(t *testing.T) {
 			if c.forget {
 				b.forget(t, notary)
 			}
-			_, err = proof.Verify(within(t), b.pool, others, nil)
+			_, err = proof.Verify(within(t), b.pool, others, nil, nil)
 			requireNamed(t, err, c.position, n)
-			if _, err = proof.Verify(within(t), b.pool, nil, nil); c.forget {
+			if _, err = proof.Verify(within(t), b.pool, nil, nil, nil); c.forget {
 				require.NoError(t, err, "nothing in the database tells")
 			} else {
 				requireNamed(t, err, c.position, n)
 			}
 		})
 	}
+}
+
+func TestAForgedCheckpointIsFoundAndNamed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 5)
+	n, keys := b.newNotary(t)
+	b.checkpoint(t, n)
+	b.append(t, 4)
+	c := b.checkpoint(t, n)
+	_, err := proof.Verify(within(t), b.pool, nil, keys, nil)
+	require.NoError(t, err)
+
+	private, public, err := note.GenerateKey(rand.Reader, c.Origin)
+	require.NoError(t, err)
+	forger, err := note.NewSigner(private)
+	require.NoError(t, err)
+	forge := func(body string) {
+		signed, err := note.Sign(&note.Note{Text: body}, forger)
+		require.NoError(t, err)
+		_, err = b.pool.Exec(t.Context(), `UPDATE checkpoints SET note = $1 WHERE size = 9`, string(signed))
+		require.NoError(t, err)
+	}
+	body, _, _ := strings.Cut(c.Note, "\n\n")
+	forge(body + "\n")
+	_, err = proof.Verify(within(t), b.pool, nil, nil, nil)
+	require.NoError(t, err, "who has no key cannot tell who signed what is so")
+	var forged *proof.ForgeryError
+	_, err = proof.Verify(within(t), b.pool, nil, keys, nil)
+	require.ErrorAs(t, err, &forged)
+	require.Equal(t, int64(9), forged.Size)
+	_, err = proof.Verify(within(t), b.pool, nil, verifiers(t, key(t, n), public), nil)
+	require.NoError(t, err)
+
+	forge(strings.Replace(body, c.Root.String(), tlog.Hash{}.String(), 1) + "\n")
+	_, err = proof.Verify(within(t), b.pool, nil, nil, nil)
+	requireNamed(t, err, 0, 9)
 }
 
 // cut removes the log's end, as who has the whole server can.

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/jackc/pgx/v5"
@@ -114,13 +115,55 @@ func (v *Vault) Keep(ctx context.Context, id, fresh string) (string, error) {
 	return v.Open(ctx, id)
 }
 
-// Open returns the secret kept under id.
+// ErrNone is in the chain of errors of calls that look for a secret which is not there.
+var ErrNone = errors.New("there is none")
+
+// A querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Open returns the secret kept under id. It fails with [ErrNone] when there is none.
 func (v *Vault) Open(ctx context.Context, id string) (string, error) {
-	const query = `SELECT sealed FROM secrets WHERE id = $1`
+	return v.open(ctx, v.pool, id, `SELECT sealed FROM secrets WHERE id = $1`)
+}
+
+// Hold returns the secret kept under id, as Open does. Nobody replaces it until tx ends; others may
+// hold it, too.
+func (v *Vault) Hold(ctx context.Context, tx pgx.Tx, id string) (string, error) {
+	return v.open(ctx, tx, id, `SELECT sealed FROM secrets WHERE id = $1 FOR SHARE`)
+}
+
+// Reserve returns the secret kept under id, as Open does, once nobody holds it. Nobody holds or replaces
+// it until tx ends, but for who does so in tx.
+func (v *Vault) Reserve(ctx context.Context, tx pgx.Tx, id string) (string, error) {
+	return v.open(ctx, tx, id, `SELECT sealed FROM secrets WHERE id = $1 FOR UPDATE`)
+}
+
+// Replace keeps secret under id in tx, in place of the one that is kept there, if there is one.
+func (v *Vault) Replace(ctx context.Context, tx pgx.Tx, id, secret string) error {
+	const query = `INSERT INTO secrets (id, sealed) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed`
+	if _, err := tx.Exec(ctx, query, id, v.Seal(id, []byte(secret))); err != nil {
+		return fmt.Errorf("replace secret %s: %w", id, err)
+	}
+	return nil
+}
+
+// KeptSince returns when a secret was first kept under id.
+func (v *Vault) KeptSince(ctx context.Context, id string) (since time.Time, err error) {
+	const query = `SELECT created_at FROM secrets WHERE id = $1`
+	if err := v.pool.QueryRow(ctx, query, id).Scan(&since); err != nil {
+		return since, fmt.Errorf("look for secret %s: %w", id, err)
+	}
+	return since, nil
+}
+
+// open returns the secret kept under id, whose row query selects.
+func (v *Vault) open(ctx context.Context, q querier, id, query string) (string, error) {
 	var sealed []byte
-	switch err := v.pool.QueryRow(ctx, query, id).Scan(&sealed); {
+	switch err := q.QueryRow(ctx, query, id).Scan(&sealed); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return "", fmt.Errorf("open secret %s: there is none", id)
+		return "", fmt.Errorf("open secret %s: %w", id, ErrNone)
 	case err != nil:
 		return "", fmt.Errorf("open secret %s: %w", id, err)
 	}

@@ -759,7 +759,7 @@ func (e ReadTotalsParamsBucket) Valid() bool {
 
 // AuditCheckpoint Example: {"checkpoint":"delivery-ledger/0d9f3b2a61c4\n57\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— delivery-ledger/0d9f3b2a61c4 Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n","key":"delivery-ledger/0d9f3b2a61c4+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8","origin":"delivery-ledger/0d9f3b2a61c4","root_hash":"CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=","size":57}
 type AuditCheckpoint struct {
-	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; an empty line; a line for each signature by Ed25519, which names its key.
+	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; where a key hands over to the next, `next-key` and that; an empty line; a line for each signature by Ed25519, which names its key.
 	Checkpoint SignedNote `json:"checkpoint"`
 
 	// Key The public key that the ledger signs with now. To trust it, get it on another way too.
@@ -788,6 +788,27 @@ type Candidate struct {
 	// Example: {"domain":"acme.com","id":"comp_xyz789","industry":"Software","linkedin_url":"https://linkedin.com/company/acme-corp","location":"San Francisco, CA","name":"Acme Corp","size":"50-200","technologies":["HubSpot","AWS","React"]}
 	Company   Company     `json:"company"`
 	Prospects *[]Prospect `json:"prospects,omitempty"`
+}
+
+// CheckpointKey defines model for CheckpointKey.
+type CheckpointKey struct {
+	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; where a key hands over to the next, `next-key` and that; an empty line; a line for each signature by Ed25519, which names its key.
+	Checkpoint *SignedNote `json:"checkpoint,omitempty"`
+
+	// Key The public key, as `ledger verify-proof --key` takes it.
+	Key string `json:"key"`
+
+	// Since When it began to sign.
+	Since time.Time `json:"since"`
+
+	// Size How many events the checkpoint is over by which the key before handed over to it. Absent of the first key.
+	Size *int64 `json:"size,omitempty"`
+}
+
+// CheckpointKeyList Example: {"items":[{"key":"delivery-ledger/0d9f3b2a61c4+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8","since":"2025-11-30T12:00:00.418233Z"}],"total":1}
+type CheckpointKeyList struct {
+	Items []CheckpointKey `json:"items"`
+	Total int             `json:"total"`
 }
 
 // Company As the engine sent it. Fields that are not listed are passed on.
@@ -875,7 +896,7 @@ type ConditionOp string
 
 // ConsistencyProof Example: {"checkpoint":"delivery-ledger/0d9f3b2a61c4\n2\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— delivery-ledger/0d9f3b2a61c4 Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n","consistency_path":["2jmj7l5rSw0yVb/vlWAYkK/YBwk2jmj7l5rSw0yVb/s="],"from":1,"to":2}
 type ConsistencyProof struct {
-	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; an empty line; a line for each signature by Ed25519, which names its key.
+	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; where a key hands over to the next, `next-key` and that; an empty line; a line for each signature by Ed25519, which names its key.
 	Checkpoint SignedNote `json:"checkpoint"`
 
 	// ConsistencyPath RFC 6962, 2.1.2.
@@ -1588,11 +1609,14 @@ type Event struct {
 	// RequestID Of the request that caused it.
 	RequestID *string `json:"request_id,omitempty"`
 
+	// SchemaVersion Of the data: which schema of `/api/v1/event-types/{type}` it fits.
+	SchemaVersion int `json:"schema_version"`
+
 	// Type Example: delivery.paused
 	Type string `json:"type"`
 }
 
-// EventPage Example: {"has_more":false,"items":[{"actor":"key_01k9zq3v8yf2rtq0e8h6a3c5dm","data":{"delivery":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm"},"position":7,"recorded_at":"2025-11-30T12:00:00.418233Z","request_id":"4f1c0a7e","type":"delivery.paused"}],"limit":20,"offset":0,"total":1}
+// EventPage Example: {"has_more":false,"items":[{"actor":"key_01k9zq3v8yf2rtq0e8h6a3c5dm","data":{"delivery":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm"},"position":7,"recorded_at":"2025-11-30T12:00:00.418233Z","request_id":"4f1c0a7e","schema_version":1,"type":"delivery.paused"}],"limit":20,"offset":0,"total":1}
 type EventPage struct {
 	HasMore bool    `json:"has_more"`
 	Items   []Event `json:"items"`
@@ -1609,7 +1633,7 @@ type EventProof struct {
 	// AuditPath RFC 6962, 2.1.1, from the leaf's neighbour up. A node is SHA-256 of a byte 1, its left and its right child.
 	AuditPath [][]byte `json:"audit_path"`
 
-	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; an empty line; a line for each signature by Ed25519, which names its key.
+	// Checkpoint The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; where a key hands over to the next, `next-key` and that; an empty line; a line for each signature by Ed25519, which names its key.
 	Checkpoint SignedNote  `json:"checkpoint"`
 	Event      ProvenEvent `json:"event"`
 
@@ -1624,6 +1648,25 @@ type EventProof struct {
 
 	// TreeSize Of the checkpoint.
 	TreeSize int64 `json:"tree_size"`
+}
+
+// EventType defines model for EventType.
+type EventType struct {
+	// Current What is recorded now is of this version.
+	Current bool `json:"current"`
+
+	// Description What the event says.
+	Description string `json:"description"`
+	Type        string `json:"type"`
+
+	// Version Of its data: the `schema_version` of events.
+	Version int `json:"version"`
+}
+
+// EventTypeList Example: {"items":[{"current":true,"description":"delivery.paused holds a delivery's pushes. Companies are still recorded.","type":"delivery.paused","version":1}],"total":1}
+type EventTypeList struct {
+	Items []EventType `json:"items"`
+	Total int         `json:"total"`
 }
 
 // ExcludedBy Of a company that is disqualified since the organisation excludes it; by what.
@@ -2514,7 +2557,7 @@ type SecretRotation struct {
 // SignatureScheme How webhooks are signed (Standard Webhooks). `v1`: by HMAC-SHA256 under a `signing_secret` that both sides hold, the default. `v1a`: by ed25519 under a private key that the ledger makes and never shows; `signing_public_key` verifies. A rotation without a `signature` keeps the one that stands.
 type SignatureScheme string
 
-// SignedNote The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; an empty line; a line for each signature by Ed25519, which names its key.
+// SignedNote The signed note, byte for byte, as golang.org/x/mod/sumdb/note and c2sp.org/tlog-checkpoint have it: the ledger's name, the size and the root in base64, a line each; where a key hands over to the next, `next-key` and that; an empty line; a line for each signature by Ed25519, which names its key.
 type SignedNote = string
 
 // StatBucket defines model for StatBucket.
@@ -2895,6 +2938,15 @@ type ProveConsistencyParams struct {
 	// To The size of the later checkpoint, which must have been signed. Absent, it is the newest one.
 	To *int64 `form:"to,omitempty" json:"to,omitempty"`
 
+	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
+	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ListCheckpointKeysParams defines parameters for ListCheckpointKeys.
+type ListCheckpointKeysParams struct {
 	// LedgerMinPosition Asks for an answer at least as new as this place in the log, such as the `Ledger-Position` of another answer. It comes when what it is made of has got there; when that takes more than a few seconds it is 503, and the same request may succeed after `Retry-After`. Not a whole number, or beyond the end of the log, is 422.
 	LedgerMinPosition *MinPosition `json:"Ledger-Min-Position,omitempty"`
 
@@ -3381,6 +3433,21 @@ type ReadDispatchParams struct {
 type RetryDispatchParams struct {
 	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ListEventTypesParams defines parameters for ListEventTypes.
+type ListEventTypesParams struct {
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
+// ReadEventTypeParams defines parameters for ReadEventType.
+type ReadEventTypeParams struct {
+	// Version The `schema_version` of the event. Absent, it is the current one.
+	Version *int `form:"version,omitempty" json:"version,omitempty"`
 
 	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
@@ -4254,6 +4321,9 @@ type ServerInterface interface {
 	// ProveConsistency Proves that the events of an earlier checkpoint are the first of a later one
 	// (GET /api/v1/audit/consistency)
 	ProveConsistency(ctx echo.Context, params ProveConsistencyParams) error
+	// ListCheckpointKeys Lists the public keys that checkpoints are and were signed with
+	// (GET /api/v1/audit/keys)
+	ListCheckpointKeys(ctx echo.Context, params ListCheckpointKeysParams) error
 	// ProveEvent Proves that an event was recorded, when, and with what content
 	// (GET /api/v1/audit/proof)
 	ProveEvent(ctx echo.Context, params ProveEventParams) error
@@ -4359,6 +4429,12 @@ type ServerInterface interface {
 	// RetryDispatch Has a dispatch attempted again soon
 	// (POST /api/v1/dispatches/{dispatch_id}/retry)
 	RetryDispatch(ctx echo.Context, dispatchID DispatchID, params RetryDispatchParams) error
+	// ListEventTypes Lists the types of events, with all versions of their data
+	// (GET /api/v1/event-types)
+	ListEventTypes(ctx echo.Context, params ListEventTypesParams) error
+	// ReadEventType Shows the JSON Schema of the data of a type of event
+	// (GET /api/v1/event-types/{event_type})
+	ReadEventType(ctx echo.Context, eventType string, params ReadEventTypeParams) error
 	// ListExclusions Lists what the caller's organisation excludes, newest first
 	// (GET /api/v1/exclusions)
 	ListExclusions(ctx echo.Context, params ListExclusionsParams) error
@@ -4946,6 +5022,50 @@ func (w *ServerInterfaceWrapper) ProveConsistency(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ProveConsistency(ctx, params)
+	return err
+}
+
+// ListCheckpointKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCheckpointKeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCheckpointKeysParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Ledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ledger-Min-Position")]; found {
+		var LedgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Ledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ledger-Min-Position", valueList[0], &LedgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Ledger-Min-Position: %s", err))
+		}
+
+		params.LedgerMinPosition = &LedgerMinPosition
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCheckpointKeys(ctx, params)
 	return err
 }
 
@@ -7163,6 +7283,77 @@ func (w *ServerInterfaceWrapper) RetryDispatch(ctx echo.Context) error {
 	return err
 }
 
+// ListEventTypes converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEventTypes(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventTypesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEventTypes(ctx, params)
+	return err
+}
+
+// ReadEventType converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadEventType(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "event_type" -------------
+	var eventType string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "event_type", ctx.Param("event_type"), &eventType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadEventTypeParams
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", ctx.QueryParams(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadEventType(ctx, eventType, params)
+	return err
+}
+
 // ListExclusions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListExclusions(ctx echo.Context) error {
 	var err error
@@ -7617,6 +7808,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/exclusions/:exclusion_id", wrapper.ReadExclusion, options.OperationMiddlewares["readExclusion"]...)
 	router.GET(options.BaseURL+"/api/v1/companies/:company_id/explanation", wrapper.ExplainCompany, options.OperationMiddlewares["explainCompany"]...)
 	router.GET(options.BaseURL+"/api/v1/prospect-searches", wrapper.ListProspectSearches, options.OperationMiddlewares["listProspectSearches"]...)
+	router.GET(options.BaseURL+"/api/v1/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
+	router.GET(options.BaseURL+"/api/v1/event-types/:event_type", wrapper.ReadEventType, options.OperationMiddlewares["readEventType"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/keys", wrapper.ListCheckpointKeys, options.OperationMiddlewares["listCheckpointKeys"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/checkpoint", wrapper.ReadCheckpoint, options.OperationMiddlewares["readCheckpoint"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/proof", wrapper.ProveEvent, options.OperationMiddlewares["proveEvent"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/consistency", wrapper.ProveConsistency, options.OperationMiddlewares["proveConsistency"]...)
@@ -11658,6 +11852,216 @@ type ProveConsistency503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ProveConsistency503ApplicationProblemPlusJSONResponse) VisitProveConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeysRequestObject struct {
+	Params ListCheckpointKeysParams
+}
+
+type ListCheckpointKeysResponseObject interface {
+	VisitListCheckpointKeysResponse(w http.ResponseWriter) error
+}
+
+type ListCheckpointKeys200ResponseHeaders struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type ListCheckpointKeys200JSONResponse struct {
+	Body    CheckpointKeyList
+	Headers ListCheckpointKeys200ResponseHeaders
+}
+
+func (response ListCheckpointKeys200JSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListCheckpointKeys401ApplicationProblemPlusJSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeys422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ListCheckpointKeys422ApplicationProblemPlusJSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeys429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListCheckpointKeys429ApplicationProblemPlusJSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ListCheckpointKeys500ApplicationProblemPlusJSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCheckpointKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListCheckpointKeys503ApplicationProblemPlusJSONResponse) VisitListCheckpointKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23834,6 +24238,277 @@ func (response RetryDispatch503ApplicationProblemPlusJSONResponse) VisitRetryDis
 	return err
 }
 
+type ListEventTypesRequestObject struct {
+	Params ListEventTypesParams
+}
+
+type ListEventTypesResponseObject interface {
+	VisitListEventTypesResponse(w http.ResponseWriter) error
+}
+
+type ListEventTypes200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ListEventTypes200JSONResponse struct {
+	Body    EventTypeList
+	Headers ListEventTypes200ResponseHeaders
+}
+
+func (response ListEventTypes200JSONResponse) VisitListEventTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventTypes429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListEventTypes429ApplicationProblemPlusJSONResponse) VisitListEventTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventTypes500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ListEventTypes500ApplicationProblemPlusJSONResponse) VisitListEventTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadEventTypeRequestObject struct {
+	EventType string `json:"event_type"`
+	Params    ReadEventTypeParams
+}
+
+type ReadEventTypeResponseObject interface {
+	VisitReadEventTypeResponse(w http.ResponseWriter) error
+}
+
+type ReadEventType200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ReadEventType200ApplicationSchemaPlusJSONResponse struct {
+	Body    map[string]interface{}
+	Headers ReadEventType200ResponseHeaders
+}
+
+func (response ReadEventType200ApplicationSchemaPlusJSONResponse) VisitReadEventTypeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/schema+json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadEventType404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadEventType404ApplicationProblemPlusJSONResponse) VisitReadEventTypeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadEventType422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ReadEventType422ApplicationProblemPlusJSONResponse) VisitReadEventTypeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadEventType429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ReadEventType429ApplicationProblemPlusJSONResponse) VisitReadEventTypeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadEventType500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReadEventType500ApplicationProblemPlusJSONResponse) VisitReadEventTypeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListExclusionsRequestObject struct {
 	Params ListExclusionsParams
 }
@@ -25648,6 +26323,9 @@ type StrictServerInterface interface {
 	// ProveConsistency Proves that the events of an earlier checkpoint are the first of a later one
 	// (GET /api/v1/audit/consistency)
 	ProveConsistency(ctx context.Context, request ProveConsistencyRequestObject) (ProveConsistencyResponseObject, error)
+	// ListCheckpointKeys Lists the public keys that checkpoints are and were signed with
+	// (GET /api/v1/audit/keys)
+	ListCheckpointKeys(ctx context.Context, request ListCheckpointKeysRequestObject) (ListCheckpointKeysResponseObject, error)
 	// ProveEvent Proves that an event was recorded, when, and with what content
 	// (GET /api/v1/audit/proof)
 	ProveEvent(ctx context.Context, request ProveEventRequestObject) (ProveEventResponseObject, error)
@@ -25753,6 +26431,12 @@ type StrictServerInterface interface {
 	// RetryDispatch Has a dispatch attempted again soon
 	// (POST /api/v1/dispatches/{dispatch_id}/retry)
 	RetryDispatch(ctx context.Context, request RetryDispatchRequestObject) (RetryDispatchResponseObject, error)
+	// ListEventTypes Lists the types of events, with all versions of their data
+	// (GET /api/v1/event-types)
+	ListEventTypes(ctx context.Context, request ListEventTypesRequestObject) (ListEventTypesResponseObject, error)
+	// ReadEventType Shows the JSON Schema of the data of a type of event
+	// (GET /api/v1/event-types/{event_type})
+	ReadEventType(ctx context.Context, request ReadEventTypeRequestObject) (ReadEventTypeResponseObject, error)
 	// ListExclusions Lists what the caller's organisation excludes, newest first
 	// (GET /api/v1/exclusions)
 	ListExclusions(ctx context.Context, request ListExclusionsRequestObject) (ListExclusionsResponseObject, error)
@@ -26104,6 +26788,31 @@ func (sh *strictHandler) ProveConsistency(ctx echo.Context, params ProveConsiste
 		return err
 	} else if validResponse, ok := response.(ProveConsistencyResponseObject); ok {
 		return validResponse.VisitProveConsistencyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListCheckpointKeys operation middleware
+func (sh *strictHandler) ListCheckpointKeys(ctx echo.Context, params ListCheckpointKeysParams) error {
+	var request ListCheckpointKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCheckpointKeys(ctx.Request().Context(), request.(ListCheckpointKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCheckpointKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCheckpointKeysResponseObject); ok {
+		return validResponse.VisitListCheckpointKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -27296,6 +28005,57 @@ func (sh *strictHandler) RetryDispatch(ctx echo.Context, dispatchID DispatchID, 
 		return err
 	} else if validResponse, ok := response.(RetryDispatchResponseObject); ok {
 		return validResponse.VisitRetryDispatchResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListEventTypes operation middleware
+func (sh *strictHandler) ListEventTypes(ctx echo.Context, params ListEventTypesParams) error {
+	var request ListEventTypesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEventTypes(ctx.Request().Context(), request.(ListEventTypesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEventTypes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListEventTypesResponseObject); ok {
+		return validResponse.VisitListEventTypesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadEventType operation middleware
+func (sh *strictHandler) ReadEventType(ctx echo.Context, eventType string, params ReadEventTypeParams) error {
+	var request ReadEventTypeRequestObject
+
+	request.EventType = eventType
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadEventType(ctx.Request().Context(), request.(ReadEventTypeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadEventType")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadEventTypeResponseObject); ok {
+		return validResponse.VisitReadEventTypeResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

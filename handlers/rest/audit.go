@@ -20,9 +20,29 @@ func (s *Server) ReadCheckpoint(ctx context.Context, r ReadCheckpointRequestObje
 	if err != nil {
 		return nil, err
 	}
+	key, err := s.cfg.Notary.Key(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return ReadCheckpoint200JSONResponse{Body: AuditCheckpoint{
-		Checkpoint: c.Note, Origin: c.Origin, Size: c.Size, RootHash: c.Root[:], Key: s.cfg.Notary.Key(),
+		Checkpoint: c.Note, Origin: c.Origin, Size: c.Size, RootHash: c.Root[:], Key: key,
 	}}, nil
+}
+
+// ListCheckpointKeys shows the keys that the log's states are and were signed with.
+func (s *Server) ListCheckpointKeys(ctx context.Context, _ ListCheckpointKeysRequestObject) (ListCheckpointKeysResponseObject, error) {
+	keys, err := s.cfg.Notary.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := CheckpointKeyList{Items: make([]CheckpointKey, len(keys)), Total: len(keys)}
+	for i, key := range keys {
+		list.Items[i] = CheckpointKey{Key: key.Text, Since: key.Since}
+		if key.HandOver != "" {
+			list.Items[i].Size, list.Items[i].Checkpoint = &key.Size, &key.HandOver
+		}
+	}
+	return ListCheckpointKeys200JSONResponse{Body: list}, nil
 }
 
 // ProveEvent proves an event about the caller's organisation or deliveries.

@@ -21,7 +21,7 @@ import (
 func (f *fixtures) checkpoint(t *testing.T, c client, least eventstore.Position) proof.Checkpoint {
 	t.Helper()
 	a := c.call(t, http.StatusOK, "GET", "/api/v1/audit/checkpoint", "", "Ledger-Min-Position", fmt.Sprint(least))
-	require.Equal(t, f.notary.Key(), a.field(t, "key"))
+	require.Equal(t, f.publicKey(t), a.field(t, "key"))
 	opened := f.open(t, a.field(t, "checkpoint"))
 	require.Equal(t, opened.Origin, a.field(t, "origin"))
 	require.EqualValues(t, opened.Size, a.json(t)["size"])
@@ -29,10 +29,18 @@ func (f *fixtures) checkpoint(t *testing.T, c client, least eventstore.Position)
 	return opened
 }
 
+// publicKey returns that of what the ledger signs now.
+func (f *fixtures) publicKey(t *testing.T) string {
+	t.Helper()
+	key, err := f.notary.Key(t.Context())
+	require.NoError(t, err)
+	return key
+}
+
 // open returns the checkpoint of a note that the ledger signed.
 func (f *fixtures) open(t *testing.T, note string) proof.Checkpoint {
 	t.Helper()
-	keys, err := proof.ParseKeys(f.notary.Key())
+	keys, err := proof.ParseKeys(f.publicKey(t))
 	require.NoError(t, err)
 	opened, err := proof.OpenCheckpoint(note, keys)
 	require.NoError(t, err)
@@ -48,6 +56,26 @@ func TestTheNewestCheckpointIsShownAndSignedWhereItIsTooOld(t *testing.T) {
 	require.Equal(t, int64(f.head(t)), f.checkpoint(t, c, f.head(t)).Size)
 	require.Equal(t, []string{"Ledger-Min-Position"}, c.call(t, http.StatusUnprocessableEntity, "GET", "/api/v1/audit/checkpoint", "",
 		"Ledger-Min-Position", "1000").faults(t))
+}
+
+func TestAllKeysAreListedWithTheirHandOvers(t *testing.T) {
+	t.Parallel()
+	c, f := setup(t)
+	c.createDelivery(t, `{"name":"CRM"}`)
+	first := f.publicKey(t)
+	items := c.call(t, http.StatusOK, "GET", "/api/v1/audit/keys", "").items(t)
+	require.Len(t, items, 1)
+	require.Equal(t, first, items[0]["key"])
+	require.NotContains(t, items[0], "checkpoint")
+	handed, err := f.notary.Rotate(t.Context())
+	require.NoError(t, err)
+	items = f.client(t, f.org).call(t, http.StatusOK, "GET", "/api/v1/audit/keys", "").items(t)
+	require.Len(t, items, 2, "any key may ask")
+	require.Equal(t, f.publicKey(t), items[0]["key"])
+	require.Equal(t, handed.Note, items[0]["checkpoint"])
+	require.EqualValues(t, handed.Size, items[0]["size"])
+	require.Equal(t, first, items[1]["key"])
+	f.checkpoint(t, c, f.head(t))
 }
 
 func TestAProofHoldsByWhatIsInIt(t *testing.T) {

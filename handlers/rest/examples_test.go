@@ -153,7 +153,7 @@ func (c client) things(tb testing.TB) map[string]string {
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
 		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "replay_id": replay, "asset": "start.js", "organisation_id": organisation, "key_id": key,
-		"exclusion_id": exclusion, "company_id": "comp_of_things", "requalification_id": requalification,
+		"exclusion_id": exclusion, "company_id": "comp_of_things", "requalification_id": requalification, "event_type": "exclusion.removed",
 	}
 }
 

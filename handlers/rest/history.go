@@ -82,7 +82,7 @@ func showEvent(e projections.AuditEvent) (Event, error) {
 	}
 	withoutSecrets(data)
 	return Event{
-		Position: int64(e.Position), RecordedAt: e.RecordedAt.UTC(), Type: e.Type, Data: data,
+		Position: int64(e.Position), RecordedAt: e.RecordedAt.UTC(), Type: e.Type, SchemaVersion: int(e.Schema), Data: data,
 		Actor: optional(metadata.Actor), RequestID: optional(metadata.Request),
 	}, nil
 }
