@@ -106,6 +106,7 @@ const awaitPoll = 100 * time.Millisecond
 // process it runs, or ctx is done.
 func (s *Store) Await(ctx context.Context, follower string, pos Position) error {
 	mark := s.Mark(follower)
+	mark.demand(pos)
 	for {
 		at, changed := mark.Next()
 		if at >= pos {

@@ -57,6 +57,7 @@ func Companies() Projection {
 		Version: 1,
 		Tables:  []string{"companies"},
 		Types:   types(domain.CompanyQualified{}),
+		Rest:    atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			if len(page) == 0 {
 				return

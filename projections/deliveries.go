@@ -25,6 +25,7 @@ func Deliveries() Projection {
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryUpdated{}, domain.RulesSet{}, domain.DeliveryPaused{}, domain.DeliveryResumed{},
 			domain.DeliveryDeleted{}, domain.DestinationAdded{}, domain.DestinationChanged{}, domain.DestinationRemoved{},
 			domain.DestinationDisabled{}, domain.DestinationEnabled{}, domain.SigningSecretRotated{}, domain.ExclusionAdded{}, domain.ExclusionRemoved{}),
+		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			for _, entry := range page { // rare: no need to go by sets
 				applyToDeliveries(batch, entry)

@@ -56,8 +56,8 @@ func All() []Projection {
 	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Requalifications(), Stats(), Daily()}
 }
 
-// atLeisure is the rest of projections that nobody waits for but who reads what happened: a few large pages cost
-// much less than many small ones.
+// atLeisure is the rest of projections that no webhook waits for: a few large pages cost much less than many small
+// ones. Whoever waits to read them is not kept waiting; see [follower.Config].
 const atLeisure = 50 * time.Millisecond
 
 // walk has a page's rows found by the indexes that there are for them. While a table is small, or its

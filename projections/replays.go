@@ -36,6 +36,7 @@ func Replays() Projection {
 		Tables:  []string{"replays"},
 		Types: types(domain.ReplayStarted{}, domain.ReplayAdvanced{}, domain.ReplayEnded{}, domain.ReplayCancelled{},
 			domain.DispatchRetried{}),
+		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			var ids []string
 			var counts []int64

@@ -41,8 +41,9 @@ type Config struct {
 	// that the process which followed before it is gone. Default 500 ms.
 	Poll time.Duration
 
-	// Rest is the least time between two looks at the end of the log. Whoever waits for the
-	// follower notices it; under load it makes fewer and larger pages. Default 5 ms.
+	// Rest is the least time between two looks at the end of the log, unless somebody in this process waits for
+	// the follower (see [eventstore.Store.Await]). Who waits in another one notices it; under load it makes fewer and
+	// larger pages. Default 5 ms.
 	Rest time.Duration
 }
 
@@ -74,7 +75,7 @@ func Add(router *message.Router, pool *pgxpool.Pool, store *eventstore.Store, cf
 	f := &Follower{cfg: cfg, store: store, log: log.With(slog.String("follower", cfg.Name))}
 	news := &news{Follower: f, closing: make(chan struct{})}
 	noDeadline := time.Duration(0) // a page takes as long as it takes
-	sub, err := wsql.NewSubscriber(beginner{wsql.BeginnerFromPgx(pool), f, news}, wsql.SubscriberConfig{
+	sub, err := wsql.NewSubscriber(beginner{wsql.BeginnerFromPgx(walker{pool}), f, news}, wsql.SubscriberConfig{
 		ConsumerGroup:  cfg.Name,
 		AckDeadline:    &noDeadline,
 		SchemaAdapter:  pages{f, news},

@@ -400,6 +400,24 @@ func TestASlowFollowerDelaysNobody(t *testing.T) {
 	require.Zero(t, b.requireSeen(t, "slow"))
 }
 
+func TestAFollowerAtLeisureTakesWhatThereIsWhenSomebodyWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	p := followertest.Start(t, b.pool, b.store, []follower.Config{{Name: "reader", Apply: see("reader"), Rest: time.Hour}})
+	t.Cleanup(p.Stop)
+	b.requireAll(t, "reader")
+	for pages := range 3 {
+		for range 5 {
+			b.append(t, 2)
+		}
+		b.requireAll(t, "reader")
+		var made int
+		const query = `SELECT count(DISTINCT page) FROM seen WHERE position > 1`
+		require.NoError(t, b.pool.QueryRow(t.Context(), query).Scan(&made))
+		require.Equal(t, pages+1, made)
+	}
+}
+
 func TestAnOpenTransactionElsewhereDelaysNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)

@@ -54,10 +54,11 @@ func (n *news) HandleError(_ watermill.LoggerAdapter, none bool, err error) time
 	return 0
 }
 
-// rest blocks until the next look is not too soon, or the follower closes.
+// rest blocks until the next look is not too soon, somebody waits for the follower, or it closes.
 func (n *news) rest() {
 	select {
 	case <-n.rested:
+	case <-n.store.Mark(n.cfg.Name).Wanted():
 	case <-n.closing:
 	}
 }
