@@ -206,6 +206,7 @@ func (d *decision) mistaken() bool {
 func (d *decision) begin(ctx context.Context, conn *pgx.Conn) error {
 	const (
 		begin    = `BEGIN ISOLATION LEVEL READ COMMITTED`
+		once     = `SET LOCAL plan_cache_mode = force_generic_plan` // each statement is planned once for a connection
 		lock     = `SELECT position, recorded_at, hash, clock_timestamp() FROM log_head FOR UPDATE`
 		versions = `
 			SELECT coalesce((SELECT e.version FROM events e WHERE e.stream = s.stream ORDER BY e.version DESC LIMIT 1), 0)
@@ -214,6 +215,7 @@ func (d *decision) begin(ctx context.Context, conn *pgx.Conn) error {
 	)
 	var q pgx.Batch
 	q.Queue(begin)
+	q.Queue(once)
 	q.Queue(lock).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&d.head.position, &d.head.recordedAt, &d.head.hash, &d.head.now)
 	})

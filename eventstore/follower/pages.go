@@ -18,14 +18,13 @@ type pages struct {
 }
 
 // SelectQuery asks for the follower's cursor and for the head of the log. It locks the
-// cursor, unless another process holds it, or it is of another version: then it is null. The commit need not wait for the
-// disk: should the database crash, cursor and tables go back together.
+// cursor, unless another process holds it, or it is of another version: then it is null.
 func (p pages) SelectQuery(wsql.SelectQueryParams) (wsql.Query, error) {
 	const query = `
 		WITH own AS MATERIALIZED (
 			SELECT position FROM cursors WHERE name = $1 AND version = $2 FOR UPDATE SKIP LOCKED
 		)
-		SELECT (SELECT position FROM own), (SELECT version FROM cursors WHERE name = $1), position, set_config('synchronous_commit', 'off', true)
+		SELECT (SELECT position FROM own), (SELECT version FROM cursors WHERE name = $1), position
 		FROM log_head`
 	p.news.look()
 	return wsql.Query{Query: query, Args: []any{p.cfg.Name, p.cfg.Version}}, nil
@@ -36,7 +35,7 @@ func (p pages) SelectQuery(wsql.SelectQueryParams) (wsql.Query, error) {
 func (p pages) UnmarshalMessage(params wsql.UnmarshalMessageParams) (wsql.Row, error) {
 	var own, version *int64
 	var head int64
-	if err := params.Row.Scan(&own, &version, &head, nil); err != nil {
+	if err := params.Row.Scan(&own, &version, &head); err != nil {
 		return wsql.Row{}, fmt.Errorf("look for the next page: %w", err)
 	}
 	p.news.standby = own == nil

@@ -8,9 +8,26 @@ import (
 	"sync"
 
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
+
+// A walker is a pool that begins transactions for followers. What they execute is planned once for a connection, by
+// the indexes that there are: pages are small and many, and planning takes longer than executing. Their commits need not
+// wait for the disk: should the database crash, cursor and tables go back together.
+type walker struct{ *pgxpool.Pool }
+
+// BeginTx begins a transaction in which what is visible of the log has no gaps.
+func (w walker) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) {
+	const begin = `
+		BEGIN ISOLATION LEVEL READ COMMITTED;
+		SET LOCAL synchronous_commit = off;
+		SET LOCAL plan_cache_mode = force_generic_plan;
+		SET LOCAL enable_seqscan = off`
+	return w.Pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+}
 
 // beginner begins the transactions in which watermill-sql's subscriber works.
 type beginner struct {
