@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/openprospect/delivery-ledger/domain"
 )
 
 // Bounds of a claim.
@@ -42,17 +40,7 @@ const (
 	burstsPerSecond = 4
 )
 
-// look claims what is due among the destinations where it is told to look, once it knows them all.
-func (l *leases) look(ctx context.Context, under load, among *places) ([]claim, error) {
-	if among.stretch {
-		if err := l.walk(ctx, among); err != nil {
-			return nil, err
-		}
-	}
-	return l.claim(ctx, under, *among)
-}
-
-// claim leases dispatches that are due, among the destinations where it is told to look. When it
+// claim leases dispatches that are due, among those destinations. When it
 // fails it returns those that it leased all the same. under tells what this process has under way,
 // and how many workers it has left; what other processes have is counted by their leases, but for
 // leases of attempts whose outcome the read model shows.
@@ -81,7 +69,7 @@ func (l *leases) look(ctx context.Context, under load, among *places) ([]claim, 
 // in the log. The statement is planned once for a
 // connection, as a walk of the one index there is for each step: planning it takes four times as long as
 // executing it does.
-func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, error) {
+func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim, error) {
 	const (
 		begin  = `BEGIN`
 		relax  = `SET LOCAL synchronous_commit = off`
@@ -91,15 +79,7 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 		commit = `COMMIT`
 		query  = `
 		WITH owing AS (
-			SELECT t.destination_id
-			FROM (
-				SELECT DISTINCT split_part(stream, '/', 2) AS delivery_id -- see [domain.HandOverStream]
-				FROM events
-				WHERE position > $12 AND position <= $13 AND type = $14
-			) AS h
-			JOIN dispatch_targets t USING (delivery_id)
-			UNION
-			SELECT destination_id FROM unnest($15::text[]) AS touched(destination_id)
+			SELECT DISTINCT destination_id FROM unnest($12::text[]) AS touched(destination_id)
 		),
 		room AS MATERIALIZED (
 			SELECT t.destination_id, v.organisation_id, t.version AS config_version,
@@ -235,8 +215,7 @@ func (l *leases) claim(ctx context.Context, under load, among places) ([]claim, 
 	}
 	q.Queue(lock, claimLock)
 	q.Queue(query, under.free, l.share, l.worker, under.destinations, under.organisations, leaseMargin.Seconds(), burstsPerSecond,
-		claimMost, under.suspects, startInFlight, portionLeast,
-		among.after, among.upTo, domain.CompanyQualified{}.EventType(), among.touched,
+		claimMost, under.suspects, startInFlight, portionLeast, among,
 	).Query(func(rows pgx.Rows) (err error) {
 		claims, err = pgx.CollectRows(rows, pgx.RowToStructByName[claim])
 		return err

@@ -39,7 +39,11 @@ func (t *tokens) Take(ctx context.Context, client *http.Client) error {
 // dispatches of each destination it leased.
 func Claim(ctx context.Context, pool *pgxpool.Pool, workers, share int) (map[domain.DestinationID]int, error) {
 	l := leases{pool: pool, worker: uuid.New(), share: share}
-	claims, err := l.look(ctx, newLoad(workers), &places{stretch: true})
+	under, among := newLoad(workers), places{stretch: true}
+	if err := l.find(ctx, &among); err != nil {
+		return nil, err
+	}
+	claims, err := l.claim(ctx, under.among(among.touched), among.touched)
 	claimed := map[domain.DestinationID]int{}
 	for _, c := range claims {
 		claimed[c.Destination]++

@@ -48,7 +48,14 @@ func drop[K comparable](of map[K]int, key K) {
 	}
 }
 
-// clone returns the load as it is now.
-func (l *load) clone() load {
-	return load{l.free, l.suspects, maps.Clone(l.destinations), maps.Clone(l.organisations)}
+// among returns the load as it is now, of those destinations alone.
+func (l *load) among(destinations []string) load {
+	there := make(map[domain.DestinationID]int, len(destinations))
+	for _, text := range destinations {
+		id := domain.DestinationID(text)
+		if n := l.destinations[id]; n > 0 {
+			there[id] = n
+		}
+	}
+	return load{l.free, l.suspects, there, maps.Clone(l.organisations)}
 }

@@ -82,6 +82,9 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	r := newReceiver(t, ok)
 	d := b.delivery(t, destination(r.URL))
 	b.qualify(t, d, names(10)...)
+	show := projectionstest.Follow(t, b.pool, b.store)
+	b.settle(t) // else there is nothing to claim at first
+	show()
 	lock, err := b.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer lock.Rollback(t.Context())
@@ -94,7 +97,6 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 		require.NoError(t, err)
 		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
 	})
-	b.settle(t)
 	require.Eventually(t, func() bool {
 		const query = `
 			SELECT EXISTS (

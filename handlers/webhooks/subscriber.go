@@ -164,13 +164,12 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 		s.mu.Unlock()
 		return 0, nil
 	}
-	under := s.load.clone()
 	among, ok := s.search.begin(began, shown)
 	s.mu.Unlock()
 	if !ok {
 		return 0, nil
 	}
-	claims, err := s.leases.look(ctx, under, &among)
+	claims, err := s.look(ctx, &among)
 	for i := range claims {
 		claims[i].leased = began
 	}
@@ -204,6 +203,17 @@ func (s *subscriber) next(ctx context.Context, shown eventstore.Position, out ch
 		s.hand(ctx, c, out)
 	}
 	return len(claims), nil
+}
+
+// look claims what is due among the destinations where it is told to look, once it knows them all.
+func (s *subscriber) look(ctx context.Context, among *places) ([]claim, error) {
+	if err := s.leases.find(ctx, among); err != nil || len(among.touched) == 0 {
+		return nil, err
+	}
+	s.mu.Lock()
+	under := s.load.among(among.touched)
+	s.mu.Unlock()
+	return s.leases.claim(ctx, under, among.touched)
 }
 
 // rest returns how long there is nothing to claim, unless there is news.
