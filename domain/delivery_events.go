@@ -51,7 +51,7 @@ type DeliveryDeleted struct {
 }
 
 // DestinationAdded gives a delivery one more destination. What was handed over before is
-// not owed to it.
+// not owed to it, unless it is back-filled.
 type DestinationAdded struct {
 	Delivery    DeliveryID  `json:"delivery"`
 	Destination Destination `json:"destination"`

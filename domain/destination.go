@@ -60,6 +60,11 @@ type Destination struct {
 	DisabledReason string            `json:"-"`                               // of the state, not of an event
 }
 
+// TakesCompanies reports whether the destination is told of companies.
+func (d Destination) TakesCompanies() bool {
+	return d.Type == Webhook && (len(d.Events) == 0 || slices.Contains(d.Events, OnCompanyQualified))
+}
+
 // Retries returns the destination's schedule, or fallback when it has none of its own.
 func (d Destination) Retries(fallback RetrySchedule) RetrySchedule {
 	if len(d.RetrySchedule) == 0 {

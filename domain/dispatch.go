@@ -28,7 +28,7 @@ const statusGone = 410
 type Dispatch struct {
 	Attempts int            // made so far
 	Base     int            // of those, made before it was last asked to be retried: retries count from here
-	Status   DispatchStatus // empty: Pending, and not asked to be retried
+	Status   DispatchStatus // empty: Pending since its hand-over, and not asked to be retried
 	Replay   ReplayID       // of the job that asked last; empty: none did
 }
 
@@ -59,6 +59,8 @@ func (d Dispatch) Evolve(event Event) Dispatch {
 		d.Status = Cancelled
 	case DispatchRetried:
 		d.Base, d.Status, d.Replay = e.Attempts, Pending, e.Replay
+	case DispatchBackfilled:
+		d.Status, d.Replay = Pending, e.Replay
 	}
 	return d
 }

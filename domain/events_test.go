@@ -104,7 +104,7 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 	for _, zero := range domain.Events() {
 		event := golden(t, zero)
 		kind, _, _ := strings.Cut(event.EventType(), ".")
-		stream := map[string]string{"destination": "delivery", "attempt": "dispatch"}[kind]
+		stream := map[string]string{"destination": "delivery", "attempt": "dispatch", "backfill": "replay"}[kind]
 		if stream == "" {
 			stream = kind
 		}

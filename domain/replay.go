@@ -67,6 +67,7 @@ type Replay struct {
 	Delivery DeliveryID
 	Status   ReplayStatus
 	Filter   ReplayFilter
+	Backfill bool  // it makes hand-overs owed to the filter's destination, and has none attempted again
 	After    int64 // the position that those to be replayed were handed over after
 	UpTo     int64 // and the last one: where the log ended when the job was started
 	Place    ReplayPlace
@@ -87,6 +88,11 @@ func (r Replay) Evolve(event Event) Replay {
 	switch e := event.(type) {
 	case ReplayStarted:
 		return Replay{ID: e.Replay, Delivery: e.Delivery, Status: ReplayRunning, Filter: e.Filter, After: e.After, UpTo: e.UpTo}
+	case BackfillStarted:
+		return Replay{
+			ID: e.Replay, Delivery: e.Delivery, Status: ReplayRunning, Backfill: true, After: e.After, UpTo: e.UpTo,
+			Filter: ReplayFilter{Since: e.Since, Until: e.Until, Destination: e.Destination},
+		}
 	case ReplayAdvanced:
 		r.Place = e.Place
 	case ReplayEnded:

@@ -85,6 +85,8 @@ func wordsOfDispatch(event Event) string {
 		return fmt.Sprintf("Attempt %d of %s to %s failed after %s: %s. %s", e.Number, e.Dispatch, e.Destination, e.took(), e.Error, next)
 	case DispatchFailed:
 		return fmt.Sprintf("%s to %s failed for good after %d attempts%s.", e.Dispatch, e.Destination, e.Attempts, wordsOfReason(e.Error))
+	case DispatchBackfilled:
+		return fmt.Sprintf("The back-fill %s made %s owed to %s, by %s.", e.Replay, e.HandOver, e.Destination, e.Dispatch)
 	case DispatchCancelled:
 		return fmt.Sprintf("%s to %s was cancelled%s.", e.Dispatch, e.Destination, wordsOfReason(e.Reason))
 	case DispatchRetried:
@@ -172,6 +174,8 @@ func wordsOfReplay(event Event) string {
 	switch e := event.(type) {
 	case ReplayStarted:
 		return fmt.Sprintf("The replay %s of %d dispatches of %s was started.", e.Replay, e.Count, e.Delivery)
+	case BackfillStarted:
+		return fmt.Sprintf("The back-fill %s of %s with %d companies of %s was started.", e.Replay, e.Destination, e.Count, e.Delivery)
 	case ReplayAdvanced:
 		return fmt.Sprintf("The replay %s of %s came to position %d.", e.Replay, e.Delivery, e.Place.Position)
 	case ReplayEnded:

@@ -21,7 +21,7 @@ func Daily() Projection {
 		Version: 1,
 		Tables:  []string{"daily", "reasons", "daily_targets", "daily_rules"},
 		Types: types(domain.RulesSet{}, domain.DestinationAdded{}, domain.DestinationRemoved{}, domain.DeliveryDeleted{},
-			domain.CompanyQualified{}, domain.CompanyDisqualified{},
+			domain.CompanyQualified{}, domain.CompanyDisqualified{}, domain.DispatchBackfilled{},
 			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}),
 		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {

@@ -62,7 +62,7 @@ const (
 
 // dispatchColumns are those of a Dispatch, from dispatchTables.
 const (
-	dispatchColumns = `d.id, d.sequence, d.position, ` + shownStatus + ` AS status, d.attempts, d.due, d.settled_at, d.version,
+	dispatchColumns = `d.id, d.sequence, d.position, coalesce(d.source, d.position) AS source, ` + shownStatus + ` AS status, d.attempts, d.due, d.settled_at, d.version,
 		d.destination_id, d.delivery_id, coalesce(d.handover_id, '') AS handover_id,
 		coalesce(d.event, 'delivery.company_qualified') AS event`
 	dispatchTables = `

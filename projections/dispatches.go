@@ -19,14 +19,15 @@ import (
 //
 // Events of configuration are entered one by one, in order. Between two of them hand-overs and
 // notices are entered as one set, and then outcomes as one set: the former only add rows, the latter
-// only change their own, so it comes to the same.
+// only change their own, so it comes to the same. What is back-filled makes sets of its own, of as many as follow on one another, since
+// numbers rise with positions.
 //
 // What is owed to a destination that gets one dispatch after the other is marked as ordered, and so
 // found by its sequence: in an index that holds nothing else.
 func Dispatches() Projection {
 	return Projection{
 		Name:    "dispatches",
-		Version: 1,
+		Version: 2,
 		Tables:  []string{"dispatch_deliveries", "dispatch_targets", "dispatches"},
 		Late:    []string{"dispatches_of_handover", "dispatches_of_delivery", "dispatches_lost", "dispatches_in_sequence", "dispatches_ordered"},
 		Types: types(domain.DeliveryCreated{}, domain.DeliveryPaused{}, domain.DeliveryResumed{}, domain.DeliveryDeleted{},
@@ -34,20 +35,26 @@ func Dispatches() Projection {
 			domain.DestinationEnabled{}, domain.DestinationRecovered{}, domain.SigningSecretRotated{},
 			domain.CompanyQualified{},
 			domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}, domain.DispatchCancelled{},
-			domain.DispatchRetried{}),
+			domain.DispatchRetried{}, domain.DispatchBackfilled{}),
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			var owed handOvers
+			var filled backfills
 			var moved outcomes
 			var felt health
 			flush := func() {
 				owed.flush(batch)
+				filled.flush(batch)
 				moved.flush(batch)
 				felt.flush(batch)
 			}
 			for _, entry := range page {
 				switch e := entry.Event.(type) {
 				case domain.CompanyQualified:
+					filled.flush(batch)
 					owed.add(entry, e)
+				case domain.DispatchBackfilled:
+					owed.flush(batch)
+					filled.add(entry, e)
 				case domain.AttemptSucceeded:
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Delivered, attempts: e.Number})
 					felt.of(e.Destination).succeed()
@@ -58,6 +65,7 @@ func Dispatches() Projection {
 					moved.add(entry, outcome{id: e.Dispatch, status: domain.Failed, attempts: e.Attempts})
 					felt.of(e.Destination).exhaust()
 					if e.Event == "" { // or one that fails would owe the next, and so on
+						filled.flush(batch)
 						owed.notices.add(entry, e.Destination)
 					}
 				case domain.DispatchCancelled:
@@ -257,7 +265,8 @@ func (v *Views) Counts(ctx context.Context, delivery domain.DeliveryID) (Counts,
 type Dispatch struct {
 	ID          domain.DispatchID     `db:"id"`
 	Sequence    int64                 `db:"sequence"`
-	Position    eventstore.Position   `db:"position"` // of what it tells of
+	Position    eventstore.Position   `db:"position"` // where it came to be owed
+	Source      eventstore.Position   `db:"source"`   // of what it tells of
 	Status      domain.DispatchStatus `db:"status"`
 	Attempts    int                   `db:"attempts"`
 	Due         *time.Time            `db:"due"`

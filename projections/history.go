@@ -47,7 +47,7 @@ func History() Projection {
 		ORDER BY p.position`
 	return Projection{
 		Name:    "history",
-		Version: 1,
+		Version: 2,
 		Tables:  []string{"history"},
 		Types:   types(domain.Events()...),
 		Unread:  true,

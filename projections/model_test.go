@@ -125,9 +125,22 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 		}
 	case domain.DispatchCancelled:
 		l.outcome(e.Dispatch, 0, domain.Cancelled, false)
+	case domain.DispatchBackfilled:
+		l.backfill(e)
 	case domain.DispatchRetried:
 		if d := l.dispatches[e.Dispatch]; d != nil {
 			d.status, d.due = domain.Pending, true
+		}
+	}
+}
+
+// backfill makes a hand-over owed to a target, unless it is that already.
+func (l *ledger) backfill(e domain.DispatchBackfilled) {
+	for _, t := range l.targets {
+		if t.ID == e.Destination && !t.removed && l.dispatches[e.Dispatch] == nil {
+			d := l.owe(t, domain.OnCompanyQualified, e.Dispatch)
+			at := slices.IndexFunc(l.handOvers, func(h handOver) bool { return h.HandOver == e.HandOver })
+			l.handOvers[at].dispatches = append(l.handOvers[at].dispatches, d)
 		}
 	}
 }

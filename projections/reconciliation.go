@@ -16,7 +16,7 @@ import (
 
 // A Reconciliation compares what the log says of a delivery's hand-overs with what the read models
 // show: each company that was handed over is in the feed, and is owed to each webhook destination that was
-// told of companies then, in a dispatch which is as its last event left it.
+// told of companies then, or that it was back-filled to, in a dispatch which is as its last event left it.
 type Reconciliation struct {
 	Position     eventstore.Position // hand-overs up to there are compared
 	HandedOver   int64               // companies
@@ -158,11 +158,26 @@ func (r *Reconciliation) compareFeed(ctx context.Context, tx pgx.Tx, h Handed) e
 // position of their own.
 func (r *Reconciliation) compareDispatches(ctx context.Context, tx pgx.Tx, h Handed, t terms, as eventstore.Position) error {
 	const query = logged + `,
+		spans AS MATERIALIZED (
+			SELECT *
+			FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) AS s(destination_id, after, before, removed)
+		),
 		owed AS (
 			SELECT l.position, l.handover_id, s.destination_id, s.removed, ` + dispatchID + ` AS id
 			FROM logged l
-			JOIN unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) AS s(destination_id, after, before, removed)
-				ON l.position > s.after AND l.position < s.before
+			JOIN spans s ON l.position > s.after AND l.position < s.before
+			UNION ALL
+			SELECT b.*
+			FROM (
+				SELECT l.position, l.handover_id, t.destination_id, t.removed, ` + dispatchID + ` AS id
+				FROM logged l
+				CROSS JOIN (SELECT DISTINCT destination_id, removed FROM spans) AS t
+				WHERE NOT EXISTS (SELECT FROM spans s WHERE s.destination_id = t.destination_id AND l.position > s.after AND l.position < s.before)
+			) AS b
+			CROSS JOIN LATERAL (
+				SELECT type, position FROM events WHERE stream = 'dispatch/' || b.id AND version = 1
+			) AS e
+			WHERE e.type = 'dispatch.backfilled' AND e.position <= $10
 		),
 		became AS (
 			SELECT o.*, CASE
@@ -185,8 +200,8 @@ func (r *Reconciliation) compareDispatches(ctx context.Context, tx pgx.Tx, h Han
 		FULL JOIN (
 			SELECT d.destination_id, d.handover_id, d.status, d.position
 			FROM dispatches d
-			JOIN events e USING (position)
-			WHERE d.delivery_id = $1 AND d.position <= $2 AND d.handover_id IS NOT NULL
+			JOIN events e ON e.position = coalesce(d.source, d.position)
+			WHERE d.delivery_id = $1 AND e.position <= $2 AND d.handover_id IS NOT NULL
 				AND e.recorded_at >= coalesce($3::timestamptz, '-infinity') AND e.recorded_at < coalesce($4::timestamptz, 'infinity')
 		) AS d USING (destination_id, handover_id)
 		GROUP BY 1, 2, 3

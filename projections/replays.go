@@ -15,14 +15,14 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
-// Replays keeps the jobs that have dispatches attempted again: a row for each. How many it has had
-// attempted is counted from the dispatches' own events, so that it is right wherever a job was
+// Replays keeps the jobs that have dispatches attempted again, or back-filled: a row for each. How many it has
+// asked for is counted from the dispatches' own events, so that it is right wherever a job was
 // interrupted.
 func Replays() Projection {
 	const (
 		start = `
-			INSERT INTO replays (id, delivery_id, status, filter, count, version, started_at)
-			VALUES ($1, $2, 'running', $3, $4, $5, $6)`
+			INSERT INTO replays (id, delivery_id, status, backfill, filter, count, version, started_at)
+			VALUES ($1, $2, 'running', $3, $4, $5, $6, $7)`
 		touch = `UPDATE replays SET version = $2 WHERE id = $1`
 		end   = `UPDATE replays SET status = $2, version = $3, ended_at = $4 WHERE id = $1`
 		count = `
@@ -32,22 +32,36 @@ func Replays() Projection {
 	)
 	return Projection{
 		Name:    "replays",
-		Version: 1,
+		Version: 2,
 		Tables:  []string{"replays"},
 		Types: types(domain.ReplayStarted{}, domain.ReplayAdvanced{}, domain.ReplayEnded{}, domain.ReplayCancelled{},
-			domain.DispatchRetried{}),
+			domain.DispatchRetried{}, domain.BackfillStarted{}, domain.DispatchBackfilled{}),
 		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			var ids []string
 			var counts []int64
 			places := map[domain.ReplayID]int{}
+			begin := func(entry Entry, job domain.Replay, found int64) {
+				batch.Queue(start, job.ID, job.Delivery, job.Backfill, job.Filter, found, entry.Version, entry.RecordedAt)
+				if place, known := places[job.ID]; known { // of none that was started
+					counts[place] = 0
+				}
+			}
+			asked := func(id domain.ReplayID) {
+				place, known := places[id]
+				if !known {
+					place = len(ids)
+					places[id] = place
+					ids, counts = append(ids, string(id)), append(counts, 0)
+				}
+				counts[place]++
+			}
 			for _, entry := range page {
 				switch e := entry.Event.(type) {
 				case domain.ReplayStarted:
-					batch.Queue(start, e.Replay, e.Delivery, e.Filter, e.Count, entry.Version, entry.RecordedAt)
-					if place, known := places[e.Replay]; known { // of none that was started
-						counts[place] = 0
-					}
+					begin(entry, domain.Replay{}.Evolve(e), e.Count)
+				case domain.BackfillStarted:
+					begin(entry, domain.Replay{}.Evolve(e), e.Count)
 				case domain.ReplayAdvanced:
 					batch.Queue(touch, e.Replay, entry.Version)
 				case domain.ReplayEnded:
@@ -55,16 +69,11 @@ func Replays() Projection {
 				case domain.ReplayCancelled:
 					batch.Queue(end, e.Replay, domain.ReplayCalledOff, entry.Version, entry.RecordedAt)
 				case domain.DispatchRetried:
-					if e.Replay == "" {
-						continue
+					if e.Replay != "" {
+						asked(e.Replay)
 					}
-					place, known := places[e.Replay]
-					if !known {
-						place = len(ids)
-						places[e.Replay] = place
-						ids, counts = append(ids, string(e.Replay)), append(counts, 0)
-					}
-					counts[place]++
+				case domain.DispatchBackfilled:
+					asked(e.Replay)
 				}
 			}
 			if len(ids) > 0 {
@@ -79,20 +88,21 @@ type Replay struct {
 	ID        domain.ReplayID     `db:"id"`
 	Delivery  domain.DeliveryID   `db:"delivery_id"`
 	Status    domain.ReplayStatus `db:"status"`
+	Backfill  bool                `db:"backfill"` // it made dispatches to the filter's destination
 	Filter    domain.ReplayFilter `db:"-"`
-	Count     int64               `db:"count"`    // of dispatches found when it was started
-	Replayed  int64               `db:"replayed"` // of those that it has had attempted again
+	Count     int64               `db:"count"`    // of dispatches, or companies, found when it was started
+	Replayed  int64               `db:"replayed"` // of those that it has asked for
 	Version   eventstore.Version  `db:"version"`
 	StartedAt time.Time           `db:"started_at"`
 	EndedAt   *time.Time          `db:"ended_at"`
 }
 
-const replayColumns = `id, delivery_id, status, filter, count, replayed, version, started_at, ended_at`
+const replayColumns = `id, delivery_id, status, backfill, filter, count, replayed, version, started_at, ended_at`
 
 // scanReplay reads a row of replayColumns.
 func scanReplay(row pgx.CollectableRow) (r Replay, err error) {
 	var filter json.RawMessage
-	if err := row.Scan(&r.ID, &r.Delivery, &r.Status, &filter, &r.Count, &r.Replayed, &r.Version, &r.StartedAt, &r.EndedAt); err != nil {
+	if err := row.Scan(&r.ID, &r.Delivery, &r.Status, &r.Backfill, &filter, &r.Count, &r.Replayed, &r.Version, &r.StartedAt, &r.EndedAt); err != nil {
 		return r, err
 	}
 	return r, json.Unmarshal(filter, &r.Filter)

@@ -23,11 +23,17 @@ func checkReplays(t require.TestingT, b *bundle, records []eventstore.Record) {
 		switch e := event.(type) {
 		case domain.ReplayStarted:
 			jobs[e.Replay] = jobs[e.Replay].Evolve(e)
+		case domain.BackfillStarted:
+			jobs[e.Replay] = jobs[e.Replay].Evolve(e)
 		case domain.ReplayEnded:
 			jobs[e.Replay] = jobs[e.Replay].Evolve(e)
 		case domain.ReplayCancelled:
 			jobs[e.Replay] = jobs[e.Replay].Evolve(e)
 		case domain.DispatchRetried:
+			if _, started := jobs[e.Replay]; started {
+				counts[e.Replay]++
+			}
+		case domain.DispatchBackfilled:
 			if _, started := jobs[e.Replay]; started {
 				counts[e.Replay]++
 			}
@@ -43,6 +49,8 @@ func checkReplays(t require.TestingT, b *bundle, records []eventstore.Record) {
 		require.NoError(t, err)
 		require.Equal(t, job.Status, got.Status)
 		require.Equal(t, counts[id], got.Replayed)
+		require.Equal(t, job.Backfill, got.Backfill)
+		require.Equal(t, job.Filter.Destination, got.Filter.Destination)
 		require.Equal(t, job.Status == domain.ReplayRunning, got.EndedAt == nil)
 		if job.Status == domain.ReplayRunning {
 			running = append(running, id)

@@ -211,7 +211,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.requalify, h.configure, h.configure, h.exclude, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.backfill, h.backfill, h.requalify, h.configure, h.configure, h.exclude, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -430,6 +430,37 @@ func (h *history) replay(t *rapid.T, i int) {
 	case 5:
 		try(t, h.bundle, domain.CancelReplay{ID: id, Delivery: h.deliveries[i].ID})
 	}
+}
+
+// backfill makes a company owed to a destination by one of two jobs, also one that is owed, which the runner of jobs would not.
+func (h *history) backfill(t *rapid.T, i int) {
+	d := h.deliveries[i]
+	job, dst := rapid.SampledFrom([]domain.ReplayID{"rpl_1", "rpl_2"}).Draw(t, "job"), rapid.SampledFrom(h.destinations).Draw(t, "destination")
+	try(t, h.bundle, domain.StartBackfill{ID: job, Delivery: d, Organisation: d.Organisation, Destination: dst, Count: 2})
+	for _, company := range rapid.SliceOfN(rapid.IntRange(1, 8), 1, 3).Draw(t, "companies") {
+		records, err := h.store.ReadStream(context.Background(), domain.HandOverStream(d.ID, domain.CompanyID(fmt.Sprint("comp_", company))))
+		require.NoError(t, err)
+		for _, rec := range records {
+			event, err := h.store.Registry().Decode(rec)
+			require.NoError(t, err)
+			if e, ok := event.(domain.CompanyQualified); ok {
+				id := domain.DispatchIDFor(e.HandOver, dst)
+				try(t, h.bundle, domain.BackfillDispatch{
+					Dispatch: id, Destination: dst, HandOver: e.HandOver, Position: int64(rec.Position), Delivery: d, Replay: job,
+				})
+				h.enlist(d, id, e.HandOver, dst)
+			}
+		}
+	}
+}
+
+// enlist has a dispatch attempted now and then.
+func (h *history) enlist(d domain.Delivery, id domain.DispatchID, handOver domain.HandOverID, dst domain.DestinationID) {
+	if _, known := h.targets[id]; known || d.Destinations[dst].Type != domain.Webhook {
+		return
+	}
+	h.dispatches, h.targets[id] = append(h.dispatches, id), dst
+	h.owed[id] = domain.RecordAttempt{Attempt: domain.Attempt{Dispatch: id, HandOver: handOver, Delivery: d.ID, Destination: dst}}
 }
 
 // requalify moves one of two jobs on.

@@ -24,10 +24,10 @@ func Stats() Projection {
 	table := newStatsTable("stats", "hour", "timestamptz", time.Hour, failedAttempts+1)
 	return Projection{
 		Name:    "stats",
-		Version: 1,
+		Version: 2,
 		Tables:  []string{"stats", "stats_targets"},
 		Types: types(domain.DestinationAdded{}, domain.DestinationRemoved{}, domain.DeliveryDeleted{},
-			domain.CompanyQualified{}, domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}),
+			domain.CompanyQualified{}, domain.DispatchBackfilled{}, domain.AttemptSucceeded{}, domain.AttemptFailed{}, domain.DispatchFailed{}),
 		Rest: atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
 			run := table.run()

@@ -38,6 +38,10 @@ func counted(t require.TestingT, b *bundle, records []eventstore.Record, r proje
 			if within && e.Delivery == r.Delivery && (r.Destination == "" || slices.Contains(targets, r.Destination)) {
 				sum.HandedOver++
 			}
+		case domain.DispatchBackfilled:
+			if of(e.Delivery, e.Destination) && r.Destination != "" {
+				sum.HandedOver++
+			}
 		case domain.AttemptSucceeded:
 			if of(e.Delivery, e.Destination) {
 				sum.Attempts++

@@ -148,6 +148,8 @@ func (r statsRun) count(entry Entry) bool {
 		r.of(entry, e.Delivery, "").counts[handedOver]++
 	case domain.CompanyDisqualified:
 		r.of(entry, e.Delivery, "").counts[disqualified]++
+	case domain.DispatchBackfilled:
+		r.of(entry, e.Delivery, e.Destination).counts[handedOver]++
 	case domain.AttemptSucceeded:
 		for s := range r.both(entry, e.Delivery, e.Destination) {
 			s.counts[attempts]++

@@ -75,7 +75,7 @@ func (t *terms) apply(at eventstore.Position, event eventstore.Event) {
 
 // set begins or ends a span, should the destination's settings do so.
 func (t *terms) set(at eventstore.Position, d domain.Destination) {
-	told := d.Type == domain.Webhook && (len(d.Events) == 0 || slices.Contains(d.Events, domain.OnCompanyQualified))
+	told := d.TakesCompanies()
 	open := slices.IndexFunc(t.spans, func(s span) bool { return s.destination == d.ID && s.before == endless })
 	switch {
 	case told && open < 0:

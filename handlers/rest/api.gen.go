@@ -463,6 +463,24 @@ func (e QualificationResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ReplayKind.
+const (
+	ReplayKindBackfill ReplayKind = "backfill"
+	ReplayKindReplay   ReplayKind = "replay"
+)
+
+// Valid indicates whether the value is a known member of the ReplayKind enum.
+func (e ReplayKind) Valid() bool {
+	switch e {
+	case ReplayKindBackfill:
+		return true
+	case ReplayKindReplay:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayStatus.
 const (
 	ReplayStatusCancelled ReplayStatus = "cancelled"
@@ -1884,6 +1902,18 @@ type MatchReasonCounts struct {
 	Other int64 `json:"other"`
 }
 
+// NewBackfill defines model for NewBackfill.
+type NewBackfill struct {
+	// DryRun Only count; record nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Since Handed over then or later.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until Handed over before; later than `since`.
+	Until *time.Time `json:"until,omitempty"`
+}
+
 // NewDelivery defines model for NewDelivery.
 type NewDelivery struct {
 	Name string `json:"name"`
@@ -2237,9 +2267,9 @@ type Reconciliation struct {
 	Position int64 `json:"position"`
 }
 
-// Replay Example: {"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}
+// Replay Example: {"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","kind":"replay","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}
 type Replay struct {
-	// Count Dispatches that were found when it was started.
+	// Count Dispatches, or companies, that were found when it was started.
 	Count int64 `json:"count"`
 
 	// DeliveryID Of the delivery.
@@ -2252,11 +2282,17 @@ type Replay struct {
 	Filter ReplayFilter `json:"filter"`
 	ID     string       `json:"id"`
 
-	// Replayed Dispatches that it has had attempted again.
+	// Kind Whether it has dispatches attempted again, or companies dispatched to the destination of its filter that they were not owed to.
+	Kind ReplayKind `json:"kind"`
+
+	// Replayed Of them, those that it has asked for.
 	Replayed  int64        `json:"replayed"`
 	StartedAt time.Time    `json:"started_at"`
 	Status    ReplayStatus `json:"status"`
 }
+
+// ReplayKind Whether it has dispatches attempted again, or companies dispatched to the destination of its filter that they were not owed to.
+type ReplayKind string
 
 // ReplayStatus defines model for Replay.Status.
 type ReplayStatus string
@@ -2291,7 +2327,7 @@ type ReplayFilter struct {
 // ReplayFilterStatus How they have ended.
 type ReplayFilterStatus string
 
-// ReplayPage Example: {"has_more":false,"items":[{"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}],"limit":20,"offset":0,"total":1}
+// ReplayPage Example: {"has_more":false,"items":[{"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","kind":"replay","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}],"limit":20,"offset":0,"total":1}
 type ReplayPage struct {
 	HasMore bool     `json:"has_more"`
 	Items   []Replay `json:"items"`
@@ -3154,6 +3190,15 @@ type UpdateDestinationParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// StartBackfillParams defines parameters for StartBackfill.
+type StartBackfillParams struct {
+	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // EnableDestinationParams defines parameters for EnableDestination.
 type EnableDestinationParams struct {
 	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
@@ -3697,6 +3742,9 @@ type CreateDestinationJSONRequestBody = NewDestination
 
 // UpdateDestinationJSONRequestBody defines body for UpdateDestination for application/json ContentType.
 type UpdateDestinationJSONRequestBody = DestinationChange
+
+// StartBackfillJSONRequestBody defines body for StartBackfill for application/json ContentType.
+type StartBackfillJSONRequestBody = NewBackfill
 
 // EnableDestinationJSONRequestBody defines body for EnableDestination for application/json ContentType.
 type EnableDestinationJSONRequestBody = Enabling
@@ -4369,6 +4417,9 @@ type ServerInterface interface {
 	// UpdateDestination Changes a destination, also for what is owed to it already
 	// (PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id})
 	UpdateDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params UpdateDestinationParams) error
+	// StartBackfill Dispatches companies to a destination that they were never owed to
+	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill)
+	StartBackfill(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params StartBackfillParams) error
 	// EnableDestination Enables a destination that was disabled
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable)
 	EnableDestination(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params EnableDestinationParams) error
@@ -5970,6 +6021,65 @@ func (w *ServerInterfaceWrapper) UpdateDestination(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateDestination(ctx, deliveryID, destinationID, params)
+	return err
+}
+
+// StartBackfill converts echo context to params.
+func (w *ServerInterfaceWrapper) StartBackfill(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// ------------- Path parameter "destination_id" -------------
+	var destinationID DestinationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "destination_id", ctx.Param("destination_id"), &destinationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter destination_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartBackfillParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Request-Id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Request-Id: %s", err))
+		}
+
+		params.XRequestID = &XRequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartBackfill(ctx, deliveryID, destinationID, params)
 	return err
 }
 
@@ -7782,6 +7892,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/health", wrapper.ReadDestinationHealth, options.OperationMiddlewares["readDestinationHealth"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/test", wrapper.TestDestination, options.OperationMiddlewares["testDestination"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/enable", wrapper.EnableDestination, options.OperationMiddlewares["enableDestination"]...)
+	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/backfill", wrapper.StartBackfill, options.OperationMiddlewares["startBackfill"]...)
 	router.POST(options.BaseURL+"/api/v1/deliveries/:delivery_id/destinations/:destination_id/rotate-secret", wrapper.RotateSecret, options.OperationMiddlewares["rotateSecret"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/api/v1/deliveries/:delivery_id/dispatches", wrapper.ListDispatches, options.OperationMiddlewares["listDispatches"]...)
@@ -17145,6 +17256,476 @@ func (response UpdateDestination503ApplicationProblemPlusJSONResponse) VisitUpda
 	return err
 }
 
+type StartBackfillRequestObject struct {
+	DeliveryID    DeliveryID    `json:"delivery_id"`
+	DestinationID DestinationID `json:"destination_id"`
+	Params        StartBackfillParams
+	Body          *StartBackfillJSONRequestBody
+}
+
+type StartBackfillResponseObject interface {
+	VisitStartBackfillResponse(w http.ResponseWriter) error
+}
+
+type StartBackfill200ResponseHeaders struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type StartBackfill200JSONResponse struct {
+	Body    ReplayCount
+	Headers StartBackfill200ResponseHeaders
+}
+
+func (response StartBackfill200JSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill202ResponseHeaders struct {
+	LedgerPosition     *int64
+	Location           string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+type StartBackfill202JSONResponse struct {
+	Body    Replay
+	Headers StartBackfill202ResponseHeaders
+}
+
+func (response StartBackfill202JSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.LedgerPosition != nil {
+		w.Header().Set("Ledger-Position", fmt.Sprint(*response.Headers.LedgerPosition))
+	}
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill400ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill401ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill403ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill404ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill409ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill413ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill415ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill422ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill429ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill500ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartBackfill503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response StartBackfill503ApplicationProblemPlusJSONResponse) VisitStartBackfillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitLimit != nil {
+		w.Header().Set("RateLimit-Limit", fmt.Sprint(*response.Headers.RateLimitLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RateLimitRemaining != nil {
+		w.Header().Set("RateLimit-Remaining", fmt.Sprint(*response.Headers.RateLimitRemaining))
+	}
+	if response.Headers.RateLimitReset != nil {
+		w.Header().Set("RateLimit-Reset", fmt.Sprint(*response.Headers.RateLimitReset))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EnableDestinationRequestObject struct {
 	DeliveryID    DeliveryID    `json:"delivery_id"`
 	DestinationID DestinationID `json:"destination_id"`
@@ -26371,6 +26952,9 @@ type StrictServerInterface interface {
 	// UpdateDestination Changes a destination, also for what is owed to it already
 	// (PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id})
 	UpdateDestination(ctx context.Context, request UpdateDestinationRequestObject) (UpdateDestinationResponseObject, error)
+	// StartBackfill Dispatches companies to a destination that they were never owed to
+	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill)
+	StartBackfill(ctx context.Context, request StartBackfillRequestObject) (StartBackfillResponseObject, error)
 	// EnableDestination Enables a destination that was disabled
 	// (POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/enable)
 	EnableDestination(ctx context.Context, request EnableDestinationRequestObject) (EnableDestinationResponseObject, error)
@@ -27322,6 +27906,59 @@ func (sh *strictHandler) UpdateDestination(ctx echo.Context, deliveryID Delivery
 		return err
 	} else if validResponse, ok := response.(UpdateDestinationResponseObject); ok {
 		return validResponse.VisitUpdateDestinationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StartBackfill operation middleware
+func (sh *strictHandler) StartBackfill(ctx echo.Context, deliveryID DeliveryID, destinationID DestinationID, params StartBackfillParams) error {
+	var request StartBackfillRequestObject
+
+	request.DeliveryID = deliveryID
+	request.DestinationID = destinationID
+	request.Params = params
+
+	var body StartBackfillJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartBackfill(ctx.Request().Context(), request.(StartBackfillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartBackfill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartBackfillResponseObject); ok {
+		return validResponse.VisitStartBackfillResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

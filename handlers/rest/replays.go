@@ -39,7 +39,7 @@ func (s *Server) StartReplay(ctx context.Context, r StartReplayRequestObject) (S
 	if err != nil {
 		return nil, err
 	}
-	return StartReplay202JSONResponse{Body: showReplay(s.started(ctx, start, o)), Headers: StartReplay202ResponseHeaders{
+	return StartReplay202JSONResponse{Body: showReplay(s.job(ctx, o, start.Count)), Headers: StartReplay202ResponseHeaders{
 		Location: replaysPath(r.DeliveryID) + "/" + string(start.ID), LedgerPosition: position(o.Commit),
 	}}, nil
 }
@@ -139,14 +139,15 @@ func (s *Server) CancelReplay(ctx context.Context, r CancelReplayRequestObject) 
 	return CancelReplay200JSONResponse{Body: showReplay(replay), Headers: CancelReplay200ResponseHeaders{LedgerPosition: position(o.Commit)}}, nil
 }
 
-// started returns a job as the read model shows it after o; where that is late, what it would show.
-func (s *Server) started(ctx context.Context, start domain.StartReplay, o eventstore.Outcome[domain.Replay]) projections.Replay {
+// job returns a job that o started as the read model shows it; where that is late, what it would show. Count is how many it
+// found.
+func (s *Server) job(ctx context.Context, o eventstore.Outcome[domain.Replay], count int64) projections.Replay {
 	s.settleOn(ctx, projections.Replays(), o.Commit)
-	if shown, err := s.cfg.Views.Replay(ctx, start.Delivery.ID, start.ID); err == nil {
+	if shown, err := s.cfg.Views.Replay(ctx, o.State.Delivery, o.State.ID); err == nil {
 		return shown
 	}
 	return projections.Replay{
-		ID: start.ID, Delivery: start.Delivery.ID, Status: o.State.Status, Filter: o.State.Filter, Count: start.Count,
+		ID: o.State.ID, Delivery: o.State.Delivery, Status: o.State.Status, Backfill: o.State.Backfill, Filter: o.State.Filter, Count: count,
 		Version: o.Version, StartedAt: o.Commit.RecordedAt,
 	}
 }
@@ -161,8 +162,12 @@ func utc(t *time.Time) *time.Time {
 
 // showReplay returns a replay as the API shows it.
 func showReplay(r projections.Replay) Replay {
+	kind := ReplayKindReplay
+	if r.Backfill {
+		kind = ReplayKindBackfill
+	}
 	return Replay{
-		ID: string(r.ID), DeliveryID: string(r.Delivery), Status: ReplayStatus(r.Status), Count: r.Count, Replayed: r.Replayed,
+		ID: string(r.ID), DeliveryID: string(r.Delivery), Kind: kind, Status: ReplayStatus(r.Status), Count: r.Count, Replayed: r.Replayed,
 		Filter: ReplayFilter{
 			Since: utc(r.Filter.Since), Until: utc(r.Filter.Until), Status: optional(ReplayFilterStatus(r.Filter.Status)),
 			Destination: optional(string(r.Filter.Destination)), CompanyID: optional(string(r.Filter.Company)), EndedSince: utc(r.Filter.EndedSince),

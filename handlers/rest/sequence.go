@@ -62,12 +62,12 @@ func (s *Server) payload(ctx context.Context, d projections.Dispatch) (*string, 
 	if d.Event == domain.OnCompanyQualified && !mayRead {
 		return nil, nil
 	}
-	records, err := s.cfg.Store.ReadPage(ctx, d.Position-1, 1)
+	records, err := s.cfg.Store.ReadPage(ctx, d.Source-1, 1)
 	if err != nil {
 		return nil, err
 	}
 	if len(records) != 1 {
-		return nil, fmt.Errorf("read what %s sends: position %d is not there", d.ID, d.Position)
+		return nil, fmt.Errorf("read what %s sends: position %d is not there", d.ID, d.Source)
 	}
 	event, err := s.cfg.Store.Registry().Decode(records[0])
 	if err != nil {

@@ -81,7 +81,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, w webhook, ep endpoint
 			Microseconds: got.took.Microseconds(), RequestHeaders: got.sent, Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
 		},
 		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
-		Owed: new(w.owed.UTC()),
+		Owed: w.owed,
 	})
 	if err != nil {
 		return 0, err

@@ -26,6 +26,7 @@ type claim struct {
 	Base         int                   `db:"base"`        // of those, not counted by the schedule
 	Version      eventstore.Version    `db:"version"`     // of the dispatch's stream
 	Position     eventstore.Position   `db:"position"`    // of the event that it tells of
+	Backfilled   bool                  `db:"backfilled"`  // it was owed to its destination later than to others
 	Delivery     domain.DeliveryID     `db:"delivery_id"` // of the destination
 	Type         string                `db:"-"`           // of that event
 	Schema       int16                 `db:"-"`           // of that event's data

@@ -198,7 +198,8 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 			GROUP BY destination_id, r.tokens
 			ON CONFLICT (destination_id) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at
 		)
-		SELECT id, destination_id, delivery_id, organisation_id, ordered, more, suspect, config_version, sequence, attempts, base, version, position,
+		SELECT id, destination_id, delivery_id, organisation_id, ordered, more, suspect, config_version, sequence, attempts, base, version, coalesce(source, position) AS position,
+			source IS NOT NULL AS backfilled,
 			(
 				SELECT count(*) FROM leases
 				WHERE destination_id = c.destination_id AND dispatch_id = c.id AND attempt = c.attempts + 1

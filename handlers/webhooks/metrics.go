@@ -57,8 +57,8 @@ func newMetrics() *metrics {
 func (m *metrics) attempt(w webhook, got answer) {
 	m.outcomes[got.outcome()].Inc()
 	m.duration.Observe(got.took.Seconds())
-	if got.fault == "" {
-		m.delivered.Observe(max(0, got.startedAt.Add(got.took).Sub(w.owed)).Seconds())
+	if got.fault == "" && w.owed != nil {
+		m.delivered.Observe(max(0, got.startedAt.Add(got.took).Sub(*w.owed)).Seconds())
 	}
 }
 

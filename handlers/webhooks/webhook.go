@@ -15,7 +15,7 @@ type webhook struct {
 	event   domain.WebhookEvent     // operational, that it tells of; empty: of a company
 	company domain.CompanyQualified // that it tells of; of an operational event: none
 	origin  string                  // names what all attempts are a trace of: the hand-over, or else the dispatch
-	owed    time.Time               // since when
+	owed    *time.Time              // since when; nil: how long that is means nothing
 	body    []byte
 }
 
@@ -32,15 +32,17 @@ func newWebhook(registry *eventstore.Registry, c claim) (webhook, error) {
 		return newNotice(event.(domain.Event), c)
 	}
 	body, err := company.Payload(c.RecordedAt)
-	return webhook{
-		company: company, origin: string(company.HandOver), owed: company.OwedSince(c.RecordedAt), body: body,
-	}, err
+	w := webhook{company: company, origin: string(company.HandOver), body: body}
+	if !c.Backfilled {
+		w.owed = new(company.OwedSince(c.RecordedAt).UTC())
+	}
+	return w, err
 }
 
 // newNotice returns what c sends of an operational event.
 func newNotice(event domain.Event, c claim) (webhook, error) {
 	body, err := domain.PayloadOf(event, c.RecordedAt)
-	return webhook{event: domain.WebhookEvent(c.Type), origin: string(c.Dispatch), owed: c.RecordedAt, body: body}, err
+	return webhook{event: domain.WebhookEvent(c.Type), origin: string(c.Dispatch), owed: new(c.RecordedAt.UTC()), body: body}, err
 }
 
 // attr says in the log what is sent.

@@ -462,6 +462,24 @@ func (e QualificationResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ReplayKind.
+const (
+	ReplayKindBackfill ReplayKind = "backfill"
+	ReplayKindReplay   ReplayKind = "replay"
+)
+
+// Valid indicates whether the value is a known member of the ReplayKind enum.
+func (e ReplayKind) Valid() bool {
+	switch e {
+	case ReplayKindBackfill:
+		return true
+	case ReplayKindReplay:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayStatus.
 const (
 	ReplayStatusCancelled ReplayStatus = "cancelled"
@@ -1883,6 +1901,18 @@ type MatchReasonCounts struct {
 	Other int64 `json:"other"`
 }
 
+// NewBackfill defines model for NewBackfill.
+type NewBackfill struct {
+	// DryRun Only count; record nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Since Handed over then or later.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until Handed over before; later than `since`.
+	Until *time.Time `json:"until,omitempty"`
+}
+
 // NewDelivery defines model for NewDelivery.
 type NewDelivery struct {
 	Name string `json:"name"`
@@ -2236,9 +2266,9 @@ type Reconciliation struct {
 	Position int64 `json:"position"`
 }
 
-// Replay Example: {"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}
+// Replay Example: {"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","kind":"replay","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}
 type Replay struct {
-	// Count Dispatches that were found when it was started.
+	// Count Dispatches, or companies, that were found when it was started.
 	Count int64 `json:"count"`
 
 	// DeliveryID Of the delivery.
@@ -2251,11 +2281,17 @@ type Replay struct {
 	Filter ReplayFilter `json:"filter"`
 	ID     string       `json:"id"`
 
-	// Replayed Dispatches that it has had attempted again.
+	// Kind Whether it has dispatches attempted again, or companies dispatched to the destination of its filter that they were not owed to.
+	Kind ReplayKind `json:"kind"`
+
+	// Replayed Of them, those that it has asked for.
 	Replayed  int64        `json:"replayed"`
 	StartedAt time.Time    `json:"started_at"`
 	Status    ReplayStatus `json:"status"`
 }
+
+// ReplayKind Whether it has dispatches attempted again, or companies dispatched to the destination of its filter that they were not owed to.
+type ReplayKind string
 
 // ReplayStatus defines model for Replay.Status.
 type ReplayStatus string
@@ -2290,7 +2326,7 @@ type ReplayFilter struct {
 // ReplayFilterStatus How they have ended.
 type ReplayFilterStatus string
 
-// ReplayPage Example: {"has_more":false,"items":[{"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}],"limit":20,"offset":0,"total":1}
+// ReplayPage Example: {"has_more":false,"items":[{"count":87,"delivery_id":"dcf_01k9zq3v8yf2rtq0e8h6a3c5dm","filter":{"since":"2025-11-30T00:00:00Z","status":"failed","until":"2025-12-01T00:00:00Z"},"id":"rpl_01k9zq3v8yf2rtq0e8h6a3c5dm","kind":"replay","replayed":40,"started_at":"2025-12-01T08:30:00.418233Z","status":"running"}],"limit":20,"offset":0,"total":1}
 type ReplayPage struct {
 	HasMore bool     `json:"has_more"`
 	Items   []Replay `json:"items"`
@@ -3153,6 +3189,15 @@ type UpdateDestinationParams struct {
 	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
 }
 
+// StartBackfillParams defines parameters for StartBackfill.
+type StartBackfillParams struct {
+	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XRequestID Names the request. 1 to 128 letters, digits and `.` `_` `:` `/` `+` `=` `-`; anything else is replaced.
+	XRequestID *RequestID `json:"X-Request-Id,omitempty"`
+}
+
 // EnableDestinationParams defines parameters for EnableDestination.
 type EnableDestinationParams struct {
 	// IdempotencyKey Makes the request safe to repeat for 24 hours: 1 to 255 printable ASCII characters, the organisation's own; `"a"` and `a` are the same key. The same request again gets the first answer, byte for byte, with `Idempotency-Replayed: true`, and does nothing; repeats that come at the same time wait for it. Another path, query or body under the key is 409. Answers that say to try again, 5xx and 429, are not kept. With the header a body has 10 MiB at most, of every kind.
@@ -3696,6 +3741,9 @@ type CreateDestinationJSONRequestBody = NewDestination
 
 // UpdateDestinationJSONRequestBody defines body for UpdateDestination for application/json ContentType.
 type UpdateDestinationJSONRequestBody = DestinationChange
+
+// StartBackfillJSONRequestBody defines body for StartBackfill for application/json ContentType.
+type StartBackfillJSONRequestBody = NewBackfill
 
 // EnableDestinationJSONRequestBody defines body for EnableDestination for application/json ContentType.
 type EnableDestinationJSONRequestBody = Enabling
@@ -4632,6 +4680,24 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id} (the `UpdateDestination` operationId).
 	UpdateDestination(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *UpdateDestinationParams, body UpdateDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StartBackfillWithBody Dispatches companies to a destination that they were never owed to
+	//
+	// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithBody(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBackfill Dispatches companies to a destination that they were never owed to
+	//
+	// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+	StartBackfill(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EnableDestinationWithBody Enables a destination that was disabled
 	//
 	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
@@ -4684,7 +4750,7 @@ type ClientInterface interface {
 
 	// ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 	//
-	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event; for what was back-filled, about when it came to be owed. A filter by status shows what has it at the moment of each page.
 	//
 	// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 	//
@@ -4745,7 +4811,7 @@ type ClientInterface interface {
 
 	// ListReplays Lists a delivery's replays, newest first
 	//
-	// Also of a delivery that was deleted.
+	// With its back-fills. Also of a delivery that was deleted.
 	//
 	// Corresponds with GET /api/v1/deliveries/{delivery_id}/replays (the `ListReplays` operationId).
 	ListReplays(ctx context.Context, deliveryID DeliveryID, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5520,6 +5586,44 @@ func (c *Client) UpdateDestination(ctx context.Context, deliveryID DeliveryID, d
 	return c.Client.Do(req)
 }
 
+// StartBackfillWithBody Dispatches companies to a destination that they were never owed to
+//
+// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+func (c *Client) StartBackfillWithBody(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBackfillRequestWithBody(c.Server, deliveryID, destinationID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBackfill Dispatches companies to a destination that they were never owed to
+//
+// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+func (c *Client) StartBackfill(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBackfillRequest(c.Server, deliveryID, destinationID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // EnableDestinationWithBody Enables a destination that was disabled
 //
 // What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
@@ -5632,7 +5736,7 @@ func (c *Client) TestDestination(ctx context.Context, deliveryID DeliveryID, des
 
 // ListDispatches Lists a delivery's dispatches, the newest hand-overs first
 //
-// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event; for what was back-filled, about when it came to be owed. A filter by status shows what has it at the moment of each page.
 //
 // By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 //
@@ -5763,7 +5867,7 @@ func (c *Client) StartReplay(ctx context.Context, deliveryID DeliveryID, params 
 
 // ListReplays Lists a delivery's replays, newest first
 //
-// Also of a delivery that was deleted.
+// With its back-fills. Also of a delivery that was deleted.
 //
 // Corresponds with GET /api/v1/deliveries/{delivery_id}/replays (the `ListReplays` operationId).
 func (c *Client) ListReplays(ctx context.Context, deliveryID DeliveryID, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8222,6 +8326,86 @@ func NewUpdateDestinationRequestWithBody(server string, deliveryID DeliveryID, d
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.XRequestID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Request-Id", *params.XRequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Request-Id", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewStartBackfillRequest calls the generic StartBackfill builder with application/json body
+func NewStartBackfillRequest(server string, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, body StartBackfillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartBackfillRequestWithBody(server, deliveryID, destinationID, params, "application/json", bodyReader)
+}
+
+// NewStartBackfillRequestWithBody constructs an http.Request for the StartBackfill method, with any body, and a specified content type
+func NewStartBackfillRequestWithBody(server string, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "delivery_id", deliveryID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "destination_id", destinationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/deliveries/%s/destinations/%s/backfill", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
 		if params.XRequestID != nil {
@@ -11050,6 +11234,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/deliveries/{delivery_id}/destinations/{destination_id} (the `UpdateDestination` operationId).
 	UpdateDestinationWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *UpdateDestinationParams, body UpdateDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateDestinationResponse, error)
 
+	// StartBackfillWithBodyWithResponse Dispatches companies to a destination that they were never owed to
+	//
+	// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error)
+
+	// StartBackfillWithResponse Dispatches companies to a destination that they were never owed to
+	//
+	// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+	StartBackfillWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error)
+
 	// EnableDestinationWithBodyWithResponse Enables a destination that was disabled
 	//
 	// What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
@@ -11106,7 +11308,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 	//
-	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+	// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event; for what was back-filled, about when it came to be owed. A filter by status shows what has it at the moment of each page.
 	//
 	// By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 	//
@@ -11173,7 +11375,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListReplaysWithResponse Lists a delivery's replays, newest first
 	//
-	// Also of a delivery that was deleted.
+	// With its back-fills. Also of a delivery that was deleted.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -16755,6 +16957,288 @@ func (r UpdateDestinationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StartBackfillResponse200Headers the declared response headers of an HTTP 200 response for StartBackfill
+type StartBackfillResponse200Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse202Headers the declared response headers of an HTTP 202 response for StartBackfill
+type StartBackfillResponse202Headers struct {
+	LedgerPosition     *int64
+	Location           string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse400Headers the declared response headers of an HTTP 400 response for StartBackfill
+type StartBackfillResponse400Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse401Headers the declared response headers of an HTTP 401 response for StartBackfill
+type StartBackfillResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// StartBackfillResponse403Headers the declared response headers of an HTTP 403 response for StartBackfill
+type StartBackfillResponse403Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse404Headers the declared response headers of an HTTP 404 response for StartBackfill
+type StartBackfillResponse404Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse409Headers the declared response headers of an HTTP 409 response for StartBackfill
+type StartBackfillResponse409Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse413Headers the declared response headers of an HTTP 413 response for StartBackfill
+type StartBackfillResponse413Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse415Headers the declared response headers of an HTTP 415 response for StartBackfill
+type StartBackfillResponse415Headers struct {
+	AcceptEncoding     *string
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse422Headers the declared response headers of an HTTP 422 response for StartBackfill
+type StartBackfillResponse422Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse429Headers the declared response headers of an HTTP 429 response for StartBackfill
+type StartBackfillResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+// StartBackfillResponse500Headers the declared response headers of an HTTP 500 response for StartBackfill
+type StartBackfillResponse500Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	XRequestID         *string
+}
+
+// StartBackfillResponse503Headers the declared response headers of an HTTP 503 response for StartBackfill
+type StartBackfillResponse503Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int64
+	RateLimitPolicy    *string
+	RateLimitRemaining *int64
+	RateLimitReset     *int
+	RetryAfter         int
+	XRequestID         *string
+}
+
+type StartBackfillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayCount
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Replay
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *StartBackfillResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *StartBackfillResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *StartBackfillResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StartBackfillResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *StartBackfillResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *StartBackfillResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *StartBackfillResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *StartBackfillResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *StartBackfillResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *StartBackfillResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StartBackfillResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *StartBackfillResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *StartBackfillResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StartBackfillResponse) GetJSON200() *ReplayCount {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartBackfillResponse) GetJSON202() *Replay {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON413() *TooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON422() *Invalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StartBackfillResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StartBackfillResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartBackfillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartBackfillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartBackfillResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -23114,6 +23598,36 @@ func (c *ClientWithResponses) UpdateDestinationWithResponse(ctx context.Context,
 	return ParseUpdateDestinationResponse(rsp)
 }
 
+// StartBackfillWithBodyWithResponse Dispatches companies to a destination that they were never owed to
+//
+// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+func (c *ClientWithResponses) StartBackfillWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error) {
+	rsp, err := c.StartBackfillWithBody(ctx, deliveryID, destinationID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBackfillResponse(rsp)
+}
+
+// StartBackfillWithResponse Dispatches companies to a destination that they were never owed to
+//
+// Such as those that were handed over before it was added, or while it was told of other events alone. Starts a job, oldest hand-over first: each company that was handed over in the span, and of which there is no dispatch to this destination, gets one, once. They are attempted behind fresh dispatches and retries (by sequence where the destination is `ordered`), and asked for little by little, so that a job can be cancelled. Their `Ledger-Sequence` goes on after the last; `delivery_id` and body are those that other destinations got. The job is listed, shown and cancelled with the delivery's replays. It ends when the destination is removed, or told of companies no more. With `dry_run` nothing is recorded: the answer says how many there are. The body may be left out: then all that were handed over count. 409 where the destination is told of no companies.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/deliveries/{delivery_id}/destinations/{destination_id}/backfill (the `StartBackfill` operationId).
+func (c *ClientWithResponses) StartBackfillWithResponse(ctx context.Context, deliveryID DeliveryID, destinationID DestinationID, params *StartBackfillParams, body StartBackfillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBackfillResponse, error) {
+	rsp, err := c.StartBackfill(ctx, deliveryID, destinationID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBackfillResponse(rsp)
+}
+
 // EnableDestinationWithBodyWithResponse Enables a destination that was disabled
 //
 // What was held for it goes out. With `replay_failed` a replay is started in the same instant, of the dispatches to it that have failed for good since its failing began: the first attempt in a row that came to nothing, as `failing_since` of its health tells. A destination that is not disabled stays as it is, and nothing is replayed. The body may be left out.
@@ -23206,7 +23720,7 @@ func (c *ClientWithResponses) TestDestinationWithResponse(ctx context.Context, d
 
 // ListDispatchesWithResponse Lists a delivery's dispatches, the newest hand-overs first
 //
-// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event. A filter by status shows what has it at the moment of each page.
+// A dispatch is the way of one company, or operational event, to one webhook. Also of a delivery that was deleted. `since` and `until` are about the time of the hand-over, `delivered_at` in the feed, or of the operational event; for what was back-filled, about when it came to be owed. A filter by status shows what has it at the moment of each page.
 //
 // By `as_of` they are listed as they were at a moment. Together with `status` it is looked through 50,000 dispatches for a page, at most, and of those whose status has changed since, 10,000: a page may hold less than `limit`, even nothing, while `has_more` says that there is more by `next_cursor`.
 //
@@ -23315,7 +23829,7 @@ func (c *ClientWithResponses) StartReplayWithResponse(ctx context.Context, deliv
 
 // ListReplaysWithResponse Lists a delivery's replays, newest first
 //
-// Also of a delivery that was deleted.
+// With its back-fills. Also of a delivery that was deleted.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -36584,6 +37098,711 @@ func ParseUpdateDestinationResponse(rsp *http.Response) (*UpdateDestinationRespo
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateDestinationResponse503Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStartBackfillResponse parses an HTTP response from a StartBackfillWithResponse call
+func ParseStartBackfillResponse(rsp *http.Response) (*StartBackfillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartBackfillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayCount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers StartBackfillResponse200Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers StartBackfillResponse202Headers
+		if values := rsp.Header.Values("Ledger-Position"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Ledger-Position", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LedgerPosition = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers StartBackfillResponse400Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers StartBackfillResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers StartBackfillResponse403Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers StartBackfillResponse404Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers StartBackfillResponse409Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers StartBackfillResponse413Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers StartBackfillResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers StartBackfillResponse422Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers StartBackfillResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers StartBackfillResponse500Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers StartBackfillResponse503Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -73,6 +73,9 @@ func (r *Runner) step(ctx context.Context, id domain.ReplayID) (jobs.Meeting, er
 	if job.UpTo <= job.After { // the filter's times leave nothing
 		return jobs.Progress, r.note(ctx, known, domain.EndReplay{ID: id})
 	}
+	if job.Backfill {
+		return r.fill(ctx, known)
+	}
 	room, err := r.room(ctx, job)
 	if err != nil || room == 0 {
 		return jobs.Waiting, err
@@ -108,11 +111,15 @@ func (r *Runner) filter(ctx context.Context, job domain.Replay) (projections.Dis
 	return filter, err
 }
 
-// room returns how many dispatches may be asked for now: none while the read model of dispatches does not
-// show all that the job was started on, and what was asked for last.
+// room returns how many dispatches may be asked for now: none while the read models do not show all that the job was
+// started on, and what was asked for last.
 func (r *Runner) room(ctx context.Context, job domain.Replay) (int, error) {
 	shown, err := r.cfg.Store.Cursor(ctx, projections.Dispatches().Name)
 	if err != nil || shown < max(r.asked, eventstore.Position(job.UpTo)) {
+		return 0, err
+	}
+	shown, err = r.cfg.Store.Cursor(ctx, projections.Companies().Name)
+	if err != nil || shown < eventstore.Position(job.UpTo) {
 		return 0, err
 	}
 	waiting, err := r.views.Replaying(ctx, job.Delivery, r.cfg.Window)
