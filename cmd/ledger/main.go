@@ -27,6 +27,7 @@ type verbs struct {
 	Organisations organisationsVerb `cmd:"" help:"Create and list organisations, for which keys act."`
 	Ingest        ingestVerb        `cmd:"" help:"Send qualified companies from a file to a running ledger."`
 	Explain       explainVerb       `cmd:"" help:"Tell in plain words what happened to a company."`
+	Replay        replayVerb        `cmd:"" help:"Have dispatches attempted again, or companies dispatched to a new destination: start, list, show and cancel jobs."`
 	Verify        verifyVerb        `cmd:"" help:"Check that the log is what was recorded."`
 	Reconcile     reconcileVerb     `cmd:"" help:"Compare what was handed over with what became of it."`
 	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
