@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +22,7 @@ func TestEventsAreListedAndDescribed(t *testing.T) {
 	for _, s := range domain.Schemas() {
 		words := []string{"events", "schema", s.Type}
 		if !s.Current {
-			words = append(words, "--version", fmt.Sprint(s.Version))
+			words = append(words, "--version", strconv.Itoa(s.Version))
 		}
 		out, _, err := verb(t, "", words...)
 		require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -92,7 +93,7 @@ func (r release) restore(t *testing.T, url string, tables ...string) {
 	lines := bufio.NewReader(r.open(t, "database.gz"))
 	for {
 		statement, err := lines.ReadString('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		require.NoError(t, err)

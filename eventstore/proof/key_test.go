@@ -39,7 +39,7 @@ func requireChain(t *testing.T, keys []proof.Key) {
 		}
 		require.False(t, key.Since.Before(keys[i+1].Since))
 	}
-	require.Zero(t, keys[len(keys)-1].HandOver)
+	require.Empty(t, keys[len(keys)-1].HandOver)
 }
 
 func TestAKeyHandsOverToTheNextForAllProcessesAtOnce(t *testing.T) {

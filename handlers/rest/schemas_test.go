@@ -16,7 +16,7 @@ func TestEveryTypeOfEventIsDescribedToAnybody(t *testing.T) {
 	list := anybody.call(t, http.StatusOK, "GET", "/api/v1/event-types", "")
 	items := list.items(t)
 	require.Len(t, items, len(domain.Schemas()))
-	require.Equal(t, float64(len(items)), list.json(t)["total"])
+	require.EqualValues(t, len(items), list.json(t)["total"])
 	for i, s := range domain.Schemas() {
 		require.Equal(t, map[string]any{
 			"type": s.Type, "version": float64(s.Version), "current": s.Current, "description": s.Description,
