@@ -110,7 +110,7 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 		}
 		all[stream] = append(all[stream], event)
 	}
-	require.Len(t, all, 6)
+	require.Len(t, all, 8)
 
 	delivery := domain.Delivery{ID: dcf, Organisation: acme, Status: domain.Active}
 	handOver := domain.HandOver{ID: "del_1", Company: "comp_1"}
@@ -118,8 +118,16 @@ func TestEventsOfOtherStreamsChangeNoState(t *testing.T) {
 	exclusion := domain.Exclusion{Excluded: domain.Excluded{Exclusion: "exc_1"}, Stands: true}
 	replay := domain.Replay{ID: "rpl_1", Delivery: dcf, Status: domain.ReplayRunning}
 	requalification := domain.Requalification{ID: "rql_1", Delivery: dcf, Status: domain.RequalificationRunning}
+	erasure := domain.Erasure{ID: "ers_1", Status: domain.ErasureRunning}
+	retention := domain.Retention{UpTo: 7}
 	for stream, events := range all {
 		for _, event := range events {
+			if stream != "erasure" {
+				require.Equal(t, erasure, erasure.Evolve(event), event.EventType())
+			}
+			if stream != "retention" {
+				require.Equal(t, retention, retention.Evolve(event), event.EventType())
+			}
 			if stream != "delivery" {
 				counted := delivery
 				counted.Revision++

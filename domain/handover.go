@@ -34,8 +34,9 @@ type Disqualification struct {
 	Fingerprint string
 	Excluded    *Excluded // what excludes the company; nil: it did not qualify by the rules
 
-	Candidate    Candidate // as it was recorded
+	Candidate    Candidate // as it was recorded: sealed, where the event was
 	MatchReasons []string  // of one that came qualified
+	Key          int64     // under which the candidate is sealed; 0: it is in the clear
 }
 
 // HandOverStream names the stream of a company's hand-over under a delivery. A company
@@ -54,8 +55,25 @@ func (h HandOver) Evolve(event Event) HandOver {
 		h.Disqualified = Disqualification{
 			Profile: e.Profile, Score: e.Score, Fingerprint: e.Fingerprint, Excluded: e.Excluded,
 			Candidate: Candidate{Company: e.Company, Prospects: e.Prospects, Attributes: e.Attributes}, MatchReasons: e.MatchReasons,
+			Key: e.Key,
 		}
 	}
+	return h
+}
+
+// Recorded returns what was recorded of the candidate when the company was last disqualified under d, so that it can be opened.
+func (h HandOver) Recorded(d Delivery) CompanyDisqualified {
+	c := h.Disqualified.Candidate
+	return CompanyDisqualified{
+		Organisation: d.Organisation, Delivery: d.ID, CompanyID: h.Company,
+		Company: c.Company, Prospects: c.Prospects, Attributes: c.Attributes, Key: h.Disqualified.Key,
+	}
+}
+
+// Reading returns the hand-over with the candidate as e, which was opened, has it.
+func (h HandOver) Reading(e CompanyDisqualified) HandOver {
+	h.Disqualified.Candidate = Candidate{Company: e.Company, Prospects: e.Prospects, Attributes: e.Attributes}
+	h.Disqualified.Key = e.Key
 	return h
 }
 

@@ -22,6 +22,7 @@ type (
 	SecretID          string // sec_…
 	ReplayID          string // rpl_…, a job that has dispatches attempted again
 	RequalificationID string // rql_…, a job that judges companies again
+	ErasureID         string // ers_…, of somebody from what an organisation was told
 	ExclusionID       string // exc_…, of a value that an organisation excludes
 	TestID            string // tst_…, a webhook sent for the sake of a test
 	SearchID          string // the engine's prospect search; a UUID when we make it
@@ -48,6 +49,9 @@ func NewReplayID() ReplayID { return ReplayID(newID("rpl_")) }
 
 // NewRequalificationID returns an ID that sorts after those made before it.
 func NewRequalificationID() RequalificationID { return RequalificationID(newID("rql_")) }
+
+// NewErasureID returns an ID that sorts after those made before it.
+func NewErasureID() ErasureID { return ErasureID(newID("ers_")) }
 
 // NewTestID returns an ID that sorts after those made before it.
 func NewTestID() TestID { return TestID(newID("tst_")) }

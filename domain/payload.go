@@ -23,14 +23,18 @@ type payloadData struct {
 	MatchReasons []string        `json:"match_reasons"`
 }
 
-// Payload returns the body of the hand-over's webhook. It is a function of the event and the time at which
-// it was recorded alone, so every attempt sends the same bytes, and whoever asks for them later sees them.
+// Payload returns the body of the hand-over's webhook. It is a function of the event, in the clear, and the time at
+// which it was recorded alone, so every attempt sends the same bytes, and whoever asks for them later sees them, as long as nothing
+// of them is erased.
 func (e CompanyQualified) Payload(recordedAt time.Time) ([]byte, error) {
 	return NewPayload(string(OnCompanyQualified), e, recordedAt)
 }
 
-// NewPayload returns the body of a webhook that tells of event.
+// NewPayload returns the body of a webhook that tells of event. It fails for one that is sealed.
 func NewPayload(event string, e CompanyQualified, at time.Time) ([]byte, error) {
+	if e.Key != 0 {
+		return nil, fmt.Errorf("hand-over %s: write payload: its prospects are sealed", e.HandOver)
+	}
 	body, err := marshal(payload{
 		Event:         event,
 		HandOver:      e.HandOver,

@@ -11,7 +11,7 @@ type RequalifyCompany struct {
 	ID              HandOverID
 	Requalification RequalificationID
 	Delivery        Delivery  // as it stood; whoever executes the command guards its version
-	Company         HandOver  // as it was when Excluded was looked up
+	Company         HandOver  // as it was when Excluded was looked up, in the clear
 	Excluded        *Excluded // by which the organisation excludes the company, nil: it does not
 }
 
@@ -39,16 +39,16 @@ func (c RequalifyCompany) Decide(h HandOver, now time.Time) ([]Event, error) {
 
 // judge returns what would be added if the company was sent now.
 func (c RequalifyCompany) judge(h HandOver, now time.Time) ([]Event, error) {
-	last := h.Disqualified
+	last, candidate := h.Disqualified, c.Company.Disqualified.Candidate // the state's may be sealed
 	if last.Profile > 0 {
 		return JudgeCandidate{
-			ID: c.ID, Delivery: c.Delivery, CompanyID: h.Company, Candidate: last.Candidate, Excluded: c.Excluded,
+			ID: c.ID, Delivery: c.Delivery, CompanyID: h.Company, Candidate: candidate, Excluded: c.Excluded,
 		}.Decide(h, now)
 	}
 	return QualifyCompany{
 		ID: c.ID, Delivery: c.Delivery, CompanyID: h.Company, Excluded: c.Excluded,
 		Qualification: Qualification{
-			Company: last.Candidate.Company, Prospects: last.Candidate.Prospects, Score: &last.Score, MatchReasons: last.MatchReasons,
+			Company: candidate.Company, Prospects: candidate.Prospects, Score: &last.Score, MatchReasons: last.MatchReasons,
 		},
 	}.Decide(h, now)
 }

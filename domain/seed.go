@@ -63,6 +63,14 @@ func (s *Seed) RequalificationID() RequalificationID {
 	return RequalificationID(s.id("rql_"))
 }
 
+// ErasureID returns the ID of the erasure that the work starts.
+func (s *Seed) ErasureID() ErasureID {
+	if s == nil {
+		return NewErasureID()
+	}
+	return ErasureID(s.id("ers_"))
+}
+
 // SearchID returns the ID of a prospect search, for a delivery that names none.
 func (s *Seed) SearchID() SearchID {
 	if s == nil {

@@ -13,7 +13,7 @@ import (
 // without any secret.
 func Words(event Event) string {
 	for _, words := range []func(Event) string{
-		wordsOfCompany, wordsOfDispatch, wordsOfExclusion, wordsOfDelivery, wordsOfDestination, wordsOfReplay, wordsOfRequalification,
+		wordsOfCompany, wordsOfDispatch, wordsOfExclusion, wordsOfDelivery, wordsOfDestination, wordsOfReplay, wordsOfRequalification, wordsOfErasure,
 	} {
 		if text := words(event); text != "" {
 			return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
@@ -46,6 +46,35 @@ func wordsOfCompany(event Event) string {
 			received(e.Requalification), e.Delivery, e.Profile, e.Score, wordsOfVerdicts(e.Verdicts))
 	}
 	return ""
+}
+
+// wordsOfErasure are like [Words], of events about what was erased.
+func wordsOfErasure(event Event) string {
+	switch e := event.(type) {
+	case ErasureStarted:
+		return fmt.Sprintf("The erasure %s was started, of %s.", e.Erasure, e.Subject.words())
+	case ErasureIdentified:
+		return fmt.Sprintf("The erasure %s is of %d prospects.", e.Erasure, len(e.Prospects))
+	case ErasureApplied:
+		return fmt.Sprintf("Erased by %s under %s: what %d events held of prospects.", e.Erasure, e.Delivery, len(e.Erased))
+	case ErasureEnded:
+		return fmt.Sprintf("The erasure %s has ended: %d prospects of %d companies, in %d events, %d of them in the clear.",
+			e.Erasure, e.Counts.Prospects, e.Counts.Companies, e.Counts.Events, e.Counts.InClear)
+	case RetentionApplied:
+		return fmt.Sprintf("Erased by age, after %d days: what was personal up to position %d.", e.Days, e.UpTo)
+	}
+	return ""
+}
+
+// words says whom an erasure is about.
+func (s ErasureSubject) words() string {
+	switch {
+	case s.Prospect != "":
+		return "the prospect " + s.Prospect
+	case s.Company != "":
+		return "all prospects of the company " + string(s.Company)
+	}
+	return "an e-mail address"
 }
 
 // received says how a company came to be judged: it was sent, or a job judged again what had been sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,6 +80,10 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 	if err != nil {
 		return failures(appends, err)
 	}
+	appends, err = s.sealEach(ctx, appends)
+	if err != nil {
+		return failures(appends, err)
+	}
 	b := &batch{members: make([]member, len(appends)), metadata: metadata, results: results, done: make(chan struct{})}
 	for i, a := range appends {
 		b.members[i].Append = a
@@ -96,6 +101,29 @@ func (s *Store) AppendEach(ctx context.Context, appends []Append) []Result {
 		}
 		return failures(appends, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))
 	}
+}
+
+// sealEach returns appends with their events sealed. While the database is away, it waits for it as for the commit.
+func (s *Store) sealEach(ctx context.Context, appends []Append) ([]Append, error) {
+	if s.seal == nil {
+		return appends, nil
+	}
+	sealed := slices.Clone(appends)
+	for i := range sealed {
+		events, err := s.seal(ctx, sealed[i].Events)
+		for wait := shortestWait; err != nil && IsUnavailable(err) && ctx.Err() == nil; wait = min(2*wait, longestWait) {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			events, err = s.seal(ctx, sealed[i].Events)
+		}
+		if err != nil {
+			return appends, fmt.Errorf("seal events: %w", err)
+		}
+		sealed[i].Events = events
+	}
+	return sealed, nil
 }
 
 // failures returns err as the result of each append.

@@ -25,6 +25,11 @@ type Options struct {
 	// Now is the clock that commands are decided by. Default time.Now.
 	Now func() time.Time
 
+	// Seal returns what is recorded of an append's events in place of them: with what is not for everybody sealed. It is
+	// called in the goroutine that appends, again when that is repeated, and may take the time to read a key. Default: they
+	// are recorded as they are.
+	Seal func(ctx context.Context, events []Event) ([]Event, error)
+
 	// Tracer begins a span for appends in a trace. Default: there are none.
 	Tracer trace.Tracer
 }
@@ -40,6 +45,7 @@ type Store struct {
 	metrics  *metrics
 	tracer   trace.Tracer // nil: none
 	now      func() time.Time
+	seal     func(ctx context.Context, events []Event) ([]Event, error) // nil: nothing is sealed
 
 	mu    sync.Mutex
 	marks map[string]*Watermark // of the log, under "", and of each follower
@@ -57,7 +63,7 @@ func New(pool *pgxpool.Pool, registry *Registry, opts Options) *Store {
 	_, _ = cryptorand.Read(seed[:]) // never fails
 	return &Store{
 		pool: pool, registry: registry, metrics: newMetrics(), marks: map[string]*Watermark{},
-		queue: queue{limit: opts.GroupSize}, ids: rand.NewChaCha8(seed), now: opts.Now, tracer: opts.Tracer,
+		queue: queue{limit: opts.GroupSize}, ids: rand.NewChaCha8(seed), now: opts.Now, tracer: opts.Tracer, seal: opts.Seal,
 	}
 }
 

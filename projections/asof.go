@@ -28,8 +28,8 @@ var ErrSchemaTaken = errors.New("it takes a schema of its own")
 //
 // It fails with [ErrSchemaTaken] for the schemas of the live tables and of rebuilds, and for one that has anything
 // under the name of a projection's table, the log's or as_of that was not made by this function.
-func RebuildInto(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, schema string, until eventstore.Position, progress ...func(done, total eventstore.Position)) error {
-	b := newAsOf(p, registry, schema, until, progress)
+func RebuildInto(ctx context.Context, pool *pgxpool.Pool, decoder Decoder, p Projection, schema string, until eventstore.Position, progress ...func(done, total eventstore.Position)) error {
+	b := newAsOf(p, decoder, schema, until, progress)
 	if err := b.begin(ctx, pool, "into "+schema); err != nil {
 		return fmt.Errorf("build %s into %s: %w", p.Name, schema, err)
 	}
@@ -53,8 +53,8 @@ type asOf struct {
 const recordOf = `Read models of the ledger in this schema: each stands for the log up to a position, by ledger rebuild --until.`
 
 // newAsOf returns one.
-func newAsOf(p Projection, registry *eventstore.Registry, schema string, until eventstore.Position, progress []func(done, total eventstore.Position)) *asOf {
-	b := &asOf{rebuild: newRebuild(p, registry, progress), record: pgx.Identifier{schema, "as_of"}.Sanitize(), until: until}
+func newAsOf(p Projection, decoder Decoder, schema string, until eventstore.Position, progress []func(done, total eventstore.Position)) *asOf {
+	b := &asOf{rebuild: newRebuild(p, decoder, progress), record: pgx.Identifier{schema, "as_of"}.Sanitize(), until: until}
 	b.schema = schema
 	b.note = `UPDATE ` + b.record + ` SET position = $2, recorded_at = (SELECT recorded_at FROM events WHERE position = $2) WHERE name = $1`
 	return b

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
 // Companies keeps the pull feed: a row for each hand-over. A row has a number in the feed of
@@ -53,19 +54,68 @@ func Companies() Projection {
 		JOIN delivery_ends d USING (delivery_id)
 		JOIN search_ends s USING (prospect_search_id)`
 	return Projection{
-		Name:    "companies",
-		Version: 1,
-		Tables:  []string{"companies"},
-		Types:   types(domain.CompanyQualified{}),
-		Rest:    atLeisure,
+		Name:     "companies",
+		Version:  1,
+		Tables:   []string{"companies"},
+		Types:    types(domain.CompanyQualified{}, domain.ErasureApplied{}, domain.RetentionApplied{}),
+		Personal: true,
+		Cites:    erasedPositions,
+		Rest:     atLeisure,
 		Apply: func(batch *pgx.Batch, page []Entry) {
-			if len(page) == 0 {
-				return
+			if c := newCompanyColumns(page); len(c.positions) > 0 {
+				batch.Queue(insert, c.positions, c.times, c.deliveries, c.searches, c.handOvers, c.ids, c.scores,
+					c.companies, c.prospects, c.reasons)
 			}
-			c := newCompanyColumns(page)
-			batch.Queue(insert, c.positions, c.times, c.deliveries, c.searches, c.handOvers, c.ids, c.scores,
-				c.companies, c.prospects, c.reasons)
+			scrub(batch, page)
 		},
+	}
+}
+
+// erasedPositions returns where the companies of a feed are recorded of which an event erases prospects.
+func erasedPositions(event domain.Event) (positions []eventstore.Position) {
+	if e, ok := event.(domain.ErasureApplied); ok {
+		for _, erased := range e.Erased {
+			if erased.Number > 0 {
+				positions = append(positions, eventstore.Position(erased.Position))
+			}
+		}
+	}
+	return positions
+}
+
+// scrub queues what a page erases of rows that are there. Prospects are then those that the log still tells, which is what a row
+// would get that is made now; one that lost all stays without.
+func scrub(batch *pgx.Batch, page []Entry) {
+	const (
+		some = `
+			UPDATE companies c
+			SET prospects = n.prospects
+			FROM unnest($2::bigint[], $3::json[]) AS n(number, prospects)
+			WHERE c.delivery_id = $1 AND c.delivery_number = n.number AND c.prospects::text <> '[]'`
+		all = `UPDATE companies SET prospects = '[]' WHERE delivery_id = $1 AND delivery_number > $2 AND delivery_number <= $3`
+	)
+	for _, entry := range page {
+		switch e := entry.Event.(type) {
+		case domain.ErasureApplied:
+			left := make(map[int64]string, len(entry.Cited))
+			for _, cited := range entry.Cited {
+				left[int64(cited.Position)] = string(cited.Event.(domain.CompanyQualified).Prospects)
+			}
+			var numbers []int64
+			var prospects []string
+			for _, erased := range e.Erased {
+				if text, ok := left[erased.Position]; ok {
+					numbers, prospects = append(numbers, erased.Number), append(prospects, text)
+				}
+			}
+			if len(numbers) > 0 {
+				batch.Queue(some, e.Delivery, numbers, prospects)
+			}
+		case domain.RetentionApplied:
+			for _, feed := range e.Feeds {
+				batch.Queue(all, feed.Delivery, feed.After, feed.Until)
+			}
+		}
 	}
 }
 
@@ -79,10 +129,13 @@ type companyColumns struct {
 	companies, prospects, reasons []string
 }
 
-// newCompanyColumns returns the columns of a page of hand-overs.
+// newCompanyColumns returns the columns of the hand-overs in a page.
 func newCompanyColumns(page []Entry) (c companyColumns) {
 	for _, entry := range page {
-		e := entry.Event.(domain.CompanyQualified)
+		e, ok := entry.Event.(domain.CompanyQualified)
+		if !ok {
+			continue
+		}
 		reasons, _ := json.Marshal(e.MatchReasons) // texts always marshal
 		c.positions = append(c.positions, int64(entry.Position))
 		c.times = append(c.times, entry.RecordedAt)

@@ -48,12 +48,12 @@ func (e *DifferenceError) Error() string {
 // them with those that are read, as of one instant and row for row. It returns how many rows are the same, and fails with a
 // [DifferenceError] when one is not. Readers and the follower go on meanwhile; it leaves nothing behind, and needs no right
 // but to read and to make temporary tables. Progress, if given, is called after each page.
-func Compare(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) (rows int64, err error) {
+func Compare(ctx context.Context, pool *pgxpool.Pool, decoder Decoder, p Projection, progress ...func(done, total eventstore.Position)) (rows int64, err error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("compare %s: %w", p.Name, err)
 	}
-	c := comparison{Projection: p, registry: registry, pool: pool, conn: conn.Hijack(), progress: progress}
+	c := comparison{Projection: p, decoder: decoder, pool: pool, conn: conn.Hijack(), progress: progress}
 	defer c.conn.Close(context.WithoutCancel(ctx)) // with which the temporary tables end
 	for _, step := range []func(context.Context) error{c.prepare, c.build, c.compare} {
 		if err := step(ctx); err != nil {
@@ -72,7 +72,7 @@ const scratch = "pg_temp"
 // A comparison is one at work.
 type comparison struct {
 	Projection
-	registry *eventstore.Registry
+	decoder  Decoder
 	pool     *pgxpool.Pool // to read the log from
 	conn     *pgx.Conn
 	progress []func(done, total eventstore.Position)
@@ -128,7 +128,7 @@ func (c *comparison) build(ctx context.Context) error {
 
 // buildTo applies what follows in the log up to last, of which end is the end.
 func (c *comparison) buildTo(ctx context.Context, last, end eventstore.Position) error {
-	pages, stop := c.ahead(ctx, c.pool, c.registry, c.at, last)
+	pages, stop := c.ahead(ctx, c.pool, c.decoder, c.at, last)
 	defer stop()
 	for page := range pages {
 		if page.err != nil {
@@ -185,7 +185,7 @@ func (c *comparison) compare(ctx context.Context) error {
 			return err
 		}
 		for c.at < end {
-			page := c.readPage(ctx, tx, c.registry, c.at, end)
+			page := c.readPage(ctx, tx, c.decoder, c.at, end)
 			if page.err != nil {
 				return page.err
 			}

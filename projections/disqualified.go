@@ -31,16 +31,17 @@ func (v *Views) CountDisqualifications(ctx context.Context, d Disqualifications)
 
 // A Disqualified is a disqualification of a company.
 type Disqualified struct {
-	Number int64  `db:"number"` // among the delivery's
-	Stream string `db:"stream"` // of the company's hand-over
-	Last   bool   `db:"last"`   // nothing came after it in that stream, up to the position
+	Number   int64               `db:"number"` // among the delivery's
+	Position eventstore.Position `db:"position"`
+	Stream   string              `db:"stream"` // of the company's hand-over
+	Last     bool                `db:"last"`   // nothing came after it in that stream, up to the position
 }
 
 // DisqualifiedAfter returns up to limit disqualifications after the one of that number, in order. It
 // costs each a look-up, wherever they lie. The history must show all up to the position.
 func (v *Views) DisqualifiedAfter(ctx context.Context, d Disqualifications, number int64, limit int) ([]Disqualified, error) {
 	const query = `
-		SELECT h.type_number AS number, e.stream, NOT EXISTS (
+		SELECT h.type_number AS number, e.position, e.stream, NOT EXISTS (
 				SELECT FROM events l
 				WHERE l.stream = e.stream AND l.version > e.version AND l.position <= $5
 			) AS last

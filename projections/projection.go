@@ -11,6 +11,7 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // A Projection is one read model. It can be thrown away and built again from the log.
@@ -39,6 +40,13 @@ type Projection struct {
 	// Rest is the least time between two pages at the end of the log: see [follower.Config].
 	Rest time.Duration
 
+	// Personal says that the projection keeps what is personal: Apply gets its events in the clear, without what was erased.
+	Personal bool
+
+	// Cites returns the positions of earlier events of which an event has the rows made again. Apply gets
+	// these events with it. Default: none.
+	Cites func(event domain.Event) []eventstore.Position
+
 	// Apply queues the statements that enter a page of such events in the tables. It is
 	// called once for every page, in order, and MUST depend on nothing but the entries.
 	// The rows MUST come out the same wherever the log is cut into pages.
@@ -49,11 +57,19 @@ type Projection struct {
 type Entry struct {
 	eventstore.Record
 	Event domain.Event
+	Cited []Entry // see [Projection]
+}
+
+// A Decoder reads events from records: an [eventstore.Registry], or a [personal.Reader], without which no projection can be
+// made of events that are sealed and that it keeps in the clear.
+type Decoder interface {
+	Decode(rec eventstore.Record) (eventstore.Event, error)
+	IsCurrent(rec eventstore.Record) bool
 }
 
 // All returns every projection that the ledger keeps.
 func All() []Projection {
-	return []Projection{Deliveries(), Companies(), Dispatches(), History(), Replays(), Requalifications(), Stats(), Daily()}
+	return []Projection{Deliveries(), Companies(), Dispatches(), Erasures(), History(), Replays(), Requalifications(), Stats(), Daily()}
 }
 
 // atLeisure is the rest of projections that no webhook waits for: a few large pages cost much less than many small
@@ -66,8 +82,8 @@ const walk = `SET LOCAL enable_seqscan = off`
 
 // ApplyRange enters the events at positions first to last with tx, which must also move the
 // projection's cursor from first-1 to last.
-func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventstore.Registry, first, last eventstore.Position) error {
-	page, err := p.readRange(ctx, tx, registry, first, last)
+func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, decoder Decoder, first, last eventstore.Position) error {
+	page, err := p.readRange(ctx, tx, decoder, first, last)
 	if err != nil {
 		return err
 	}
@@ -75,24 +91,85 @@ func (p Projection) ApplyRange(ctx context.Context, tx pgx.Tx, registry *eventst
 }
 
 // readRange returns those of the events at positions first to last that the projection makes something of.
-func (p Projection) readRange(ctx context.Context, q eventstore.Querier, registry *eventstore.Registry, first, last eventstore.Position) ([]Entry, error) {
+func (p Projection) readRange(ctx context.Context, q eventstore.Querier, decoder Decoder, first, last eventstore.Position) ([]Entry, error) {
 	records, err := eventstore.ReadPage(ctx, q, first, last, p.Types...)
 	if err != nil {
 		return nil, err
 	}
+	page, err := p.decode(decoder, records)
+	if err != nil {
+		return nil, err
+	}
+	return page, p.complete(ctx, q, decoder, page)
+}
+
+// decode returns the entries of records.
+func (p Projection) decode(decoder Decoder, records []eventstore.Record) ([]Entry, error) {
 	page := make([]Entry, len(records))
 	for i, rec := range records {
 		page[i].Record = rec
-		if p.Unread && registry.IsCurrent(rec) {
+		if p.Unread && decoder.IsCurrent(rec) {
 			continue
 		}
-		event, err := registry.Decode(rec)
+		event, err := decoder.Decode(rec)
 		if err != nil {
 			return nil, err
 		}
 		page[i].Event = event.(domain.Event)
 	}
 	return page, nil
+}
+
+// complete opens a page's events, where the projection is personal, and reads the events that they cite.
+func (p Projection) complete(ctx context.Context, q eventstore.Querier, decoder Decoder, page []Entry) error {
+	if p.Personal {
+		if err := open(ctx, decoder, page); err != nil {
+			return err
+		}
+	}
+	if p.Cites == nil {
+		return nil
+	}
+	for i := range page {
+		positions := p.Cites(page[i].Event)
+		if len(positions) == 0 {
+			continue
+		}
+		records, err := eventstore.ReadAt(ctx, q, positions)
+		if err != nil {
+			return err
+		}
+		cited, err := p.decode(decoder, records)
+		if err != nil {
+			return err
+		}
+		if err := open(ctx, decoder, cited); err != nil {
+			return err
+		}
+		page[i].Cited = cited
+	}
+	return nil
+}
+
+// open opens the events of a page.
+func open(ctx context.Context, decoder Decoder, page []Entry) error {
+	positions, events := make([]eventstore.Position, len(page)), make([]domain.Event, len(page))
+	for i, entry := range page {
+		positions[i], events[i] = entry.Position, entry.Event
+	}
+	keyring, ok := decoder.(interface {
+		OpenEach(ctx context.Context, positions []eventstore.Position, events []domain.Event) error
+	})
+	if !ok {
+		keyring = (*personal.Keyring)(nil)
+	}
+	if err := keyring.OpenEach(ctx, positions, events); err != nil {
+		return err
+	}
+	for i := range page {
+		page[i].Event = events[i]
+	}
+	return nil
 }
 
 // applyPage enters a page in the tables that tx finds.

@@ -32,16 +32,16 @@ var ErrRebuilding = errors.New("another rebuild of it is at work")
 // The new tables have the columns, defaults, constraints, indexes, storage parameters, comments, owner and
 // table privileges of the old ones, under the same names. They are other tables to Postgres: triggers go
 // with the old ones, and a view of somebody's on these makes the rebuild fail.
-func Rebuild(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
-	return newRebuild(p, registry, progress).run(ctx, pool)
+func Rebuild(ctx context.Context, pool *pgxpool.Pool, decoder Decoder, p Projection, progress ...func(done, total eventstore.Position)) error {
+	return newRebuild(p, decoder, progress).run(ctx, pool)
 }
 
 // Renew rebuilds the projection, as Rebuild does, if its tables are of an older version than p; it does so
 // before p is followed or read. Any number of processes may call it at once: one rebuilds, the others wait for
 // that. Tables of a newer version are left: another build has come, whose followers keep them.
-func Renew(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registry, p Projection, progress ...func(done, total eventstore.Position)) error {
+func Renew(ctx context.Context, pool *pgxpool.Pool, decoder Decoder, p Projection, progress ...func(done, total eventstore.Position)) error {
 	for {
-		r := newRebuild(p, registry, progress)
+		r := newRebuild(p, decoder, progress)
 		r.ifOlder = true
 		err := r.run(ctx, pool)
 		if !errors.Is(err, ErrRebuilding) {
@@ -54,7 +54,7 @@ func Renew(ctx context.Context, pool *pgxpool.Pool, registry *eventstore.Registr
 // cannot go on beside the next.
 type rebuild struct {
 	Projection
-	registry *eventstore.Registry
+	decoder  Decoder
 	pool     *pgxpool.Pool // to read the log from
 	conn     *pgx.Conn
 	progress []func(done, total eventstore.Position)
@@ -67,9 +67,9 @@ type rebuild struct {
 }
 
 // newRebuild returns one that builds the tables in the schema shadow.
-func newRebuild(p Projection, registry *eventstore.Registry, progress []func(done, total eventstore.Position)) *rebuild {
+func newRebuild(p Projection, decoder Decoder, progress []func(done, total eventstore.Position)) *rebuild {
 	const note = `UPDATE rebuilds SET position = $2 WHERE name = $1`
-	return &rebuild{Projection: p, registry: registry, progress: progress, schema: shadow, note: note}
+	return &rebuild{Projection: p, decoder: decoder, progress: progress, schema: shadow, note: note}
 }
 
 // run takes all steps, unless there is no need.
@@ -203,7 +203,7 @@ func (r *rebuild) build(ctx context.Context) error {
 
 // buildTo applies what follows in the log up to end.
 func (r *rebuild) buildTo(ctx context.Context, end eventstore.Position) error {
-	pages, stop := r.ahead(ctx, r.pool, r.registry, r.at, end)
+	pages, stop := r.ahead(ctx, r.pool, r.decoder, r.at, end)
 	defer stop()
 	for page := range pages {
 		if page.err != nil {

@@ -211,7 +211,7 @@ func (h *history) step(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(h.deliveries)-1).Draw(t, "delivery")
-	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.backfill, h.backfill, h.requalify, h.configure, h.configure, h.exclude, h.wait}
+	steps := []func(*rapid.T, int){h.qualify, h.qualify, h.qualify, h.judge, h.attempt, h.attempt, h.attempt, h.attempt, h.retry, h.retry, h.replay, h.backfill, h.backfill, h.requalify, h.erase, h.configure, h.configure, h.exclude, h.wait}
 	rapid.SampledFrom(steps).Draw(t, "step")(t, i)
 	h.deliveries[i] = h.load(t, h.deliveries[i].ID)
 }
@@ -476,5 +476,35 @@ func (h *history) requalify(t *rapid.T, i int) {
 		try(t, h.bundle, domain.EndRequalification{ID: id, Obstacle: rapid.SampledFrom([]domain.Obstacle{"", domain.RulesChanged}).Draw(t, "obstacle")})
 	case 5:
 		try(t, h.bundle, domain.CancelRequalification{ID: id, Delivery: h.deliveries[i].ID})
+	}
+}
+
+// erase moves one of two erasures on, and now and then what an organisation keeps for a time.
+func (h *history) erase(t *rapid.T, i int) {
+	const query = `SELECT position FROM events WHERE type = 'company.qualified' AND data->>'delivery' = $1 ORDER BY position`
+	d := h.deliveries[i]
+	id := rapid.SampledFrom([]domain.ErasureID{"ers_1", "ers_2"}).Draw(t, "erasure")
+	rows, err := h.bundle.pool.Query(context.Background(), query, d.ID)
+	require.NoError(t, err)
+	positions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	require.NoError(t, err)
+	number := rapid.Int64Range(0, int64(len(positions))).Draw(t, "number")
+	switch rapid.IntRange(0, 5).Draw(t, "step of the erasure") {
+	case 0, 1:
+		try(t, h.bundle, domain.StartErasure{ID: id, Organisation: d.Organisation, Subject: domain.ErasureSubject{Company: "comp_1"}})
+	case 2:
+		try(t, h.bundle, domain.IdentifyErasure{ID: id, Prospects: []string{"p"}})
+	case 3:
+		if number > 0 {
+			try(t, h.bundle, domain.ApplyErasure{ID: id, Found: []domain.ErasureApplied{{Erasure: id, Delivery: d.ID, Organisation: d.Organisation, Erased: []domain.Erased{
+				{Position: positions[number-1], Number: number, Prospects: []string{"p"}, InClear: true}, {Prospects: []string{}},
+			}}}})
+		}
+	case 4:
+		try(t, h.bundle, domain.EndErasure{ID: id, Counts: domain.ErasureCounts{Prospects: 1, Events: number}})
+	case 5:
+		try(t, h.bundle, domain.ApplyRetention{Applied: domain.RetentionApplied{
+			Organisation: d.Organisation, UpTo: number + 1, Feeds: []domain.RetainedFeed{{Delivery: d.ID, Until: number}},
+		}})
 	}
 }

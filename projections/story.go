@@ -66,21 +66,15 @@ func (v *Views) Story(ctx context.Context, org domain.OrganisationID, company do
 // handOverStreams names the streams of a company's hand-overs, and of the exclusions that it can fall
 // under by what was sent of it, and returns the IDs of the hand-overs.
 func (v *Views) handOverStreams(ctx context.Context, org domain.OrganisationID, company domain.CompanyID) (streams []string, ids []domain.HandOverID, err error) {
-	const query = `SELECT delivery_id FROM dispatch_deliveries WHERE organisation_id = $1`
-	rows, _ := v.pool.Query(ctx, query, org) // CollectRows reports the error
-	deliveries, err := pgx.CollectRows(rows, pgx.RowTo[domain.DeliveryID])
+	deliveries, err := v.DeliveriesEver(ctx, org)
 	if err != nil {
-		return nil, nil, fmt.Errorf("view deliveries of %s: %w", org, err)
+		return nil, nil, err
 	}
 	candidates := make([]string, len(deliveries))
 	for i, d := range deliveries {
 		candidates[i] = domain.HandOverStream(d, company)
 	}
-	positions, err := eventstore.PositionsOf(ctx, v.pool, candidates)
-	if err != nil {
-		return nil, nil, err
-	}
-	records, err := eventstore.ReadAt(ctx, v.pool, positions)
+	records, err := v.recordsOf(ctx, candidates)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -55,7 +55,7 @@ func (r *rebuild) swap(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for at := r.at; at < end; {
-		page := r.readPage(ctx, tx, r.registry, at, end)
+		page := r.readPage(ctx, tx, r.decoder, at, end)
 		if page.err != nil {
 			return page.err
 		}

@@ -17,10 +17,10 @@ import (
 // that nothing is remembered that the log does not say: a database may have been restored. It is safe for
 // concurrent use.
 type Tail struct {
-	registry *eventstore.Registry
-	turn     chan struct{} // held by who uses what follows
-	entries  []tailEntry   // of positions without a gap
-	bytes    int           // of data in them
+	decoder Decoder
+	turn    chan struct{} // held by who uses what follows
+	entries []tailEntry   // of positions without a gap, as they were decoded
+	bytes   int           // of data in them
 }
 
 // A tailEntry is an entry, unless this build does not know the event: it may be of no concern to it.
@@ -38,14 +38,14 @@ const (
 )
 
 // NewTail returns a tail of which nothing is known yet.
-func NewTail(registry *eventstore.Registry) *Tail {
-	return &Tail{registry: registry, turn: make(chan struct{}, 1)}
+func NewTail(decoder Decoder) *Tail {
+	return &Tail{decoder: decoder, turn: make(chan struct{}, 1)}
 }
 
 // read returns those of the events at positions first to last that p makes something of.
 func (t *Tail) read(ctx context.Context, tx pgx.Tx, p Projection, first, last eventstore.Position) ([]Entry, error) {
 	if last-first+1 >= tailPage || !t.take() {
-		return p.readRange(ctx, tx, t.registry, first, last)
+		return p.readRange(ctx, tx, t.decoder, first, last)
 	}
 	defer func() { <-t.turn }()
 	if err := t.extend(ctx, tx, first, last); err != nil {
@@ -63,7 +63,7 @@ func (t *Tail) read(ctx context.Context, tx pgx.Tx, p Projection, first, last ev
 		page = append(page, e.Entry)
 	}
 	t.trim()
-	return page, nil
+	return page, p.complete(ctx, tx, t.decoder, page)
 }
 
 // take takes the turn. It is false when somebody has it for too long.
@@ -116,7 +116,7 @@ func readDense(ctx context.Context, tx pgx.Tx, first, last eventstore.Position) 
 func (t *Tail) add(records []eventstore.Record) {
 	for _, rec := range records {
 		e := tailEntry{Entry: Entry{Record: rec}}
-		if event, err := t.registry.Decode(rec); err != nil {
+		if event, err := t.decoder.Decode(rec); err != nil {
 			e.fault = err
 		} else {
 			e.Event = event.(domain.Event)

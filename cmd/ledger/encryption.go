@@ -8,7 +8,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/openprospect/delivery-ledger/domain"
+	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/shred"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // encryptionFlags say under which keys secrets are kept.
@@ -40,6 +44,28 @@ func (f encryptionFlags) keys() ([]vault.Key, error) {
 		return nil, fmt.Errorf("read --encryption-key: %w", err)
 	}
 	return keys, nil
+}
+
+// reader returns what reads events of pool's database: in the clear if a key is given.
+func (f encryptionFlags) reader(pool *pgxpool.Pool) (personal.Reader, error) {
+	reader := personal.Reader{Registry: eventstore.NewRegistry(domain.Events()...)}
+	if f.EncryptionKey == "" && f.EncryptionKeyFile == "" {
+		return reader, nil
+	}
+	keys, err := f.keys()
+	if err != nil {
+		return reader, err
+	}
+	reader.Keyring = personal.NewKeyring(shred.New(pool, vault.New(pool, keys[0], keys[1:]...), shred.Options{}))
+	return reader, nil
+}
+
+// needsKey adds to an error that a key is needed, where it is.
+func needsKey(err error) error {
+	if errors.Is(err, personal.ErrSealed) {
+		return fmt.Errorf("%w: give it by --encryption-key or --encryption-key-file", err)
+	}
+	return err
 }
 
 // storageFlags say which database to use, and under which keys its secrets are kept.

@@ -22,14 +22,17 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/follower"
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
+	"github.com/openprospect/delivery-ledger/eventstore/shred"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/rest/erase"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/handlers/rest/requalify"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks/replay"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // engineFlags adjust what serve and dev have in common.
@@ -101,6 +104,8 @@ type engine struct {
 	log       *slog.Logger
 
 	store     *eventstore.Store
+	subjects  *shred.Keys
+	keyring   *personal.Keyring
 	vault     *vault.Vault
 	notary    *proof.Notary
 	sender    *webhooks.Sender
@@ -125,9 +130,7 @@ func (e *engine) run(ctx context.Context) error {
 		return err
 	}
 	defer stopTracing()
-	e.tracer = tracer
-	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{Tracer: tracer})
-	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
+	e.assemble(tracer)
 	if e.notary, err = proof.NewNotary(ctx, e.pool, e.store, e.vault); err != nil {
 		return err
 	}
@@ -173,11 +176,17 @@ func (e *engine) run(ctx context.Context) error {
 		group.Go(func() error { return replays.Run(ctx) })
 	}
 	if slices.Contains(e.roles, roleFollow) {
-		requalifications, err := requalify.New(requalify.Config{Pool: e.pool, Store: e.store, Log: e.log})
+		requalifications, err := requalify.New(requalify.Config{Pool: e.pool, Store: e.store, Log: e.log, Keyring: e.keyring})
 		if err != nil {
 			return err
 		}
 		group.Go(func() error { return requalifications.Run(ctx) })
+		erasures, err := e.eraser()
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return erasures.Run(ctx) })
+		group.Go(func() error { return erasures.RunRetention(ctx) })
 	}
 	if slices.Contains(e.roles, roleFollow) && e.CheckpointInterval > 0 {
 		group.Go(func() error { return e.notary.Run(ctx, e.CheckpointInterval, e.log) })
@@ -197,6 +206,20 @@ func (e *engine) run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// assemble makes what the parts stand on.
+func (e *engine) assemble(tracer trace.Tracer) {
+	e.tracer = tracer
+	e.vault = vault.New(e.pool, e.keys[0], e.keys[1:]...)
+	e.subjects = shred.New(e.pool, e.vault, shred.Options{})
+	e.keyring = personal.NewKeyring(e.subjects)
+	e.store = eventstore.New(e.pool, eventstore.NewRegistry(domain.Events()...), eventstore.Options{Tracer: tracer, Seal: e.keyring.Seal})
+}
+
+// eraser returns what carries out erasures.
+func (e *engine) eraser() (*erase.Runner, error) {
+	return erase.New(erase.Config{Pool: e.pool, Store: e.store, Keys: e.subjects, Vault: e.vault, Log: e.log})
+}
+
 // started waits until the router has started, and reports whether it did. One that did not would
 // wait, when it is closed, for handlers that never run.
 func started(router *message.Router, ended <-chan struct{}) bool {
@@ -214,7 +237,7 @@ func (e *engine) api(ctx context.Context) (*rest.Server, error) {
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
 		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault), Notary: e.notary,
 		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Tracer: e.tracer, Log: e.log, Origins: e.CORSOrigin,
-		StatusOnly: !slices.Contains(e.roles, roleAPI),
+		Keyring: e.keyring, StatusOnly: !slices.Contains(e.roles, roleAPI),
 	})
 }
 
@@ -232,7 +255,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	}
 	if follow {
 		configs := []follower.Config{proof.Follower()}
-		tail := projections.NewTail(e.store.Registry())
+		tail := projections.NewTail(e.reader())
 		for _, p := range projections.All() {
 			configs = append(configs, p.Follower(tail))
 		}
@@ -246,7 +269,7 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 	}
 	if attempt {
 		attempts, err := webhooks.Add(ctx, router, webhooks.Config{
-			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log,
+			Pool: e.pool, Store: e.store, Vault: e.vault, Log: e.log, Keyring: e.keyring,
 			Sender: e.sender, Retries: e.RetrySchedule, Workers: e.Attempts, Share: e.AttemptsPerDestination,
 			Tolerance: e.tolerance(), Grace: attemptGrace, Tracer: e.tracer, Observe: e.observe,
 		})
@@ -257,6 +280,11 @@ func (e *engine) router(ctx context.Context) (*message.Router, error) {
 		e.attempts = attempts
 	}
 	return router, nil
+}
+
+// reader reads events in the clear.
+func (e *engine) reader() personal.Reader {
+	return personal.Reader{Registry: e.store.Registry(), Keyring: e.keyring}
 }
 
 // leveled is a handler that passes on what is at least at a level.

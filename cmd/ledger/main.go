@@ -33,6 +33,7 @@ type verbs struct {
 	Rebuild       rebuildVerb       `cmd:"" help:"Build read models again from the log, while the ledger serves."`
 	Events        eventsVerb        `cmd:"" help:"Tell which types of events there are, and what their data is."`
 	Export        exportVerb        `cmd:"" help:"Write the log or a read model to a file, for analysis."`
+	Erase         eraseVerb         `cmd:"" help:"Erase somebody from what an organisation was told."`
 	Checkpoint    checkpointVerb    `cmd:"" help:"Sign what the log is now, or show the public key of such signatures."`
 	VerifyProof   verifyProofVerb   `cmd:"" help:"Check proofs and signed states of a log, with nothing but the public key."`
 	Rekey         rekeyVerb         `cmd:"" help:"Seal all secrets with the first encryption key."`

@@ -15,6 +15,8 @@ import (
 type organisationsVerb struct {
 	Create createOrganisationVerb `cmd:"" help:"Create an organisation. Its ID is printed."`
 	List   listOrganisationsVerb  `cmd:"" help:"List all organisations."`
+
+	Retention retentionVerb `cmd:"" help:"Say for how long an organisation's personal data is kept."`
 }
 
 // createOrganisationVerb is ledger organisations create.
@@ -35,6 +37,44 @@ func (v *createOrganisationVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	_, err = fmt.Fprintln(w.out, org.ID)
+	return err
+}
+
+// retentionVerb is ledger organisations retention.
+type retentionVerb struct {
+	databaseFlags
+	Organisation string `arg:"" help:"Name or ID of the organisation."`
+	Days         int    `xor:"for" required:"" placeholder:"N" help:"Erase what is personal, and older than so many days, once a day."`
+	Forever      bool   `xor:"for" required:"" help:"Keep it for ever, which is the default. What was erased stays so."`
+}
+
+// Help says what is erased.
+func (v *retentionVerb) Help() string {
+	return `Once a day, a process with the role follow erases prospects, attributes of candidates and receivers' answers that were recorded longer ago.
+Read models show them no more; the keys under which the log holds them are destroyed, a day's at a time, so that a day later at most nobody can
+read them any more, in whatever copy of the log. What was recorded in the clear, by an earlier build, is shown no more, and stays in the log.`
+}
+
+// Run notes it.
+func (v *retentionVerb) Run(ctx context.Context, w world) error {
+	if v.Days < 0 {
+		return fmt.Errorf("--days must be at least 1: %d is not", v.Days)
+	}
+	pool, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	var days *int
+	said := "for ever"
+	if !v.Forever {
+		days, said = &v.Days, "for "+counted(int64(v.Days), "day")
+	}
+	org, err := apikey.New(pool).Retain(ctx, v.Organisation, days)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.out, "Personal data of %s (%s) is kept %s.\n", org.Name, org.ID, said)
 	return err
 }
 

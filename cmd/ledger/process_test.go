@@ -8,8 +8,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,12 +46,37 @@ func ledger(tb testing.TB, args ...string) (stdout, stderr string, err error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd := exec.CommandContext(ctx, os.Args[0], withKey(args)...)
 	cmd.Env = append(os.Environ(), asLedger+"=1")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
 	return out.String(), errs.String(), err
+}
+
+// encryptionKeys are those that databases are served with, by the databases' names.
+var encryptionKeys sync.Map
+
+// databaseName returns the name of the database at a URL.
+func databaseName(database string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+// withKey returns args with the encryption key that their database is served with, where they are of a verb that may take it.
+func withKey(args []string) []string {
+	at := slices.Index(args, "--database-url")
+	if len(args) == 0 || !slices.Contains([]string{"rebuild", "verify"}, args[0]) || at < 0 || slices.Contains(args, "--encryption-key") {
+		return args
+	}
+	key, ok := encryptionKeys.Load(databaseName(args[at+1]))
+	if !ok {
+		return args
+	}
+	return append(slices.Clone(args), "--encryption-key", key.(string))
 }
 
 // A process is a ledger that serves.
@@ -67,6 +94,7 @@ type process struct {
 // it takes requests. It is killed with the test, if it still runs then.
 func serve(tb testing.TB, database, encryptionKey string, args ...string) *process {
 	tb.Helper()
+	encryptionKeys.Store(databaseName(database), encryptionKey)
 	return start(tb, append([]string{
 		"serve", "--database-url", database, "--encryption-key", encryptionKey,
 		"--listen", "127.0.0.1:0", "--allow-private-destinations", "--log-format", "json",
@@ -96,7 +124,7 @@ func startWith(tb testing.TB, env []string, args ...string) *process {
 // launch starts any verb. The channel gets the address of its API, should it have one.
 func launch(tb testing.TB, env []string, args ...string) (*process, <-chan string) {
 	tb.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(os.Args[0], withKey(args)...), done: make(chan struct{})}
 	p.cmd.Env = append(append(os.Environ(), asLedger+"=1"), env...)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(tb, err)
@@ -174,7 +202,7 @@ func (p *process) wait(tb testing.TB) error {
 func verb(tb testing.TB, stdin string, args ...string) (stdout, stderr string, err error) {
 	tb.Helper()
 	var out, errs bytes.Buffer
-	err = run(tb.Context(), args, world{in: strings.NewReader(stdin), out: &out, err: &errs})
+	err = run(tb.Context(), withKey(args), world{in: strings.NewReader(stdin), out: &out, err: &errs})
 	return out.String(), errs.String(), err
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/projections"
@@ -18,7 +17,8 @@ import (
 // rebuildVerb is ledger rebuild.
 type rebuildVerb struct {
 	databaseFlags
-	Names []string           `arg:"" optional:"" name:"name" help:"Read models to build again: companies, daily, deliveries, dispatches, history, replays, requalifications, stats; or tree, that of the proofs."`
+	encryptionFlags
+	Names []string           `arg:"" optional:"" name:"name" help:"Read models to build again: companies, daily, deliveries, dispatches, erasures, history, replays, requalifications, stats; or tree, that of the proofs."`
 	All   bool               `help:"Build all of them again, and the tree."`
 	Until *eventstore.Moment `placeholder:"MOMENT" help:"Build them as of then: a position of the log, or a time such as 2026-01-31T12:00:00Z. Needs --into."`
 	Into  string             `placeholder:"SCHEMA" help:"Leave those in use alone, and build into this schema. It is made if it is not there. Needs --until."`
@@ -35,6 +35,8 @@ come to belong to this build's version of the read model; processes of another v
 
 The tree of hashes, from which proofs are made, is built again where it stands: each hash in it has one place and one value, so that only
 what is missing or wrong is written. It is no read model, and --until does without it.
+
+The read model companies holds prospects, which the log holds sealed: to build it takes the encryption key.
 
 With --until and --into the tables are built as they were at a moment, in a schema of their own, for reports and for looking back; those in use
 are left alone. The schema's table as_of says which position of the log each read model stands for, and when that was recorded, which is true
@@ -108,7 +110,7 @@ func (v *rebuildVerb) Run(ctx context.Context, w world) error {
 		err := build(name, func(done, total eventstore.Position) { bar.set(int64(done), int64(total)) })
 		bar.finish()
 		if err != nil {
-			return err
+			return needsKey(err)
 		}
 		fmt.Fprintf(w.out, "Rebuilt %s%s.\n", name, as)
 	}
@@ -132,17 +134,20 @@ func (v *rebuildVerb) names() []string {
 
 // way returns what builds a read model, and how to tell what it is then.
 func (v *rebuildVerb) way(ctx context.Context, pool *pgxpool.Pool) (build func(projections.Projection, func(done, total eventstore.Position)) error, as string, err error) {
-	registry := eventstore.NewRegistry(domain.Events()...)
+	reader, err := v.reader(pool)
+	if err != nil {
+		return nil, "", err
+	}
 	if v.Until == nil {
 		return func(p projections.Projection, tell func(done, total eventstore.Position)) error {
-			return projections.Rebuild(ctx, pool, registry, p, tell)
+			return projections.Rebuild(ctx, pool, reader, p, tell)
 		}, "", nil
 	}
-	until, err := eventstore.New(pool, registry, eventstore.Options{}).AsOf(ctx, *v.Until)
+	until, err := eventstore.New(pool, reader.Registry, eventstore.Options{}).AsOf(ctx, *v.Until)
 	if err != nil {
 		return nil, "", fmt.Errorf("find --until in the log: %w", err)
 	}
 	return func(p projections.Projection, tell func(done, total eventstore.Position)) error {
-		return projections.RebuildInto(ctx, pool, registry, p, v.Into, until, tell)
+		return projections.RebuildInto(ctx, pool, reader, p, v.Into, until, tell)
 	}, fmt.Sprintf(" into %s, as of position %d", v.Into, until), nil
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/openprospect/delivery-ledger/domain"
-	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
 )
@@ -107,10 +105,15 @@ func requireSound(tb testing.TB, pool *pgxpool.Pool) {
 	require.NoError(tb, err, out+errs)
 	out, errs, err = ledger(tb, "reconcile", "--database-url", pool.Config().ConnString())
 	require.NoError(tb, err, out+errs)
-	registry := eventstore.NewRegistry(domain.Events()...)
+	var flags encryptionFlags
+	if key, ok := encryptionKeys.Load(databaseName(pool.Config().ConnString())); ok {
+		flags.EncryptionKey = key.(string)
+	}
+	reader, err := flags.reader(pool)
+	require.NoError(tb, err)
 	for _, p := range projections.All() {
 		live := rowsOf(tb, pool, p)
-		require.NoError(tb, projections.Rebuild(tb.Context(), pool, registry, p))
+		require.NoError(tb, projections.Rebuild(tb.Context(), pool, reader, p))
 		require.True(tb, live == rowsOf(tb, pool, p), "%s comes out otherwise when it is rebuilt", p.Name) //nolint:testifylint // the rows are many
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (e *engine) renew(ctx context.Context) error {
 	for _, p := range projections.All() {
 		var told time.Time
-		err := projections.Renew(ctx, e.pool, e.store.Registry(), p, func(done, total eventstore.Position) {
+		err := projections.Renew(ctx, e.pool, e.reader(), p, func(done, total eventstore.Position) {
 			if now := time.Now(); now.Sub(told) >= linesEvery {
 				told = now
 				e.log.LogAttrs(ctx, slog.LevelInfo, "rebuilding a read model of an older version",

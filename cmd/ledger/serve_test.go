@@ -124,7 +124,7 @@ func TestStatusAndContractAreServed(t *testing.T) {
 			require.Positive(t, fields["limit"])
 		}
 	}
-	require.Equal(t, []string{"database", "follower tree", "follower deliveries", "follower companies", "follower dispatches", "follower history", "follower replays", "follower requalifications", "follower stats", "follower daily", "attempts"}, names)
+	require.Equal(t, []string{"database", "follower tree", "follower deliveries", "follower companies", "follower dispatches", "follower erasures", "follower history", "follower replays", "follower requalifications", "follower stats", "follower daily", "attempts"}, names)
 
 	_, header, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
 	require.NoError(t, err)

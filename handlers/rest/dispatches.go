@@ -134,7 +134,7 @@ func (s *Server) ReadDispatch(ctx context.Context, r ReadDispatchRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	made, asked, err := attempts(s.cfg.Store.Registry(), streams[domain.DispatchStream(id)])
+	made, asked, err := s.attempts(ctx, streams[domain.DispatchStream(id)])
 	if err != nil {
 		return nil, err
 	}
@@ -166,14 +166,18 @@ func (s *Server) dispatch(ctx context.Context, views views, id domain.DispatchID
 
 // attempts returns those that a dispatch's records tell of, and the retries that were asked for, as
 // the API shows them.
-func attempts(registry *eventstore.Registry, records []eventstore.Record) ([]DispatchAttempt, []DispatchRetry, error) {
+func (s *Server) attempts(ctx context.Context, records []eventstore.Record) ([]DispatchAttempt, []DispatchRetry, error) {
 	made, asked := []DispatchAttempt{}, []DispatchRetry{}
 	for _, rec := range records {
-		event, err := registry.Decode(rec)
+		event, err := s.cfg.Store.Registry().Decode(rec)
 		if err != nil {
 			return nil, nil, err
 		}
-		switch e := event.(type) {
+		opened, err := s.cfg.Keyring.Open(ctx, rec.Position, ownedBy(organisation(ctx), event.(domain.Event)))
+		if err != nil {
+			return nil, nil, err
+		}
+		switch e := opened.(type) {
 		case domain.AttemptSucceeded:
 			made = append(made, showAttempt(e.Attempt, "", nil))
 		case domain.AttemptFailed:
@@ -183,6 +187,19 @@ func attempts(registry *eventstore.Registry, records []eventstore.Record) ([]Dis
 		}
 	}
 	return made, asked, nil
+}
+
+// ownedBy returns an event about org's dispatch, which says so also where it was recorded before that was told.
+func ownedBy(org domain.OrganisationID, event domain.Event) domain.Event {
+	switch e := event.(type) {
+	case domain.AttemptSucceeded:
+		e.Organisation = org
+		return e
+	case domain.AttemptFailed:
+		e.Organisation = org
+		return e
+	}
+	return event
 }
 
 // showAttempt returns an attempt as the API shows it.

@@ -147,13 +147,14 @@ func (c client) things(tb testing.TB) map[string]string {
 		return c.send(tb, http.MethodGet, "/api/v1/dispatches/"+dispatch, "").status == http.StatusOK
 	}, waitFor, tick)
 	replay := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/replay", `{}`).field(tb, "id")
+	erasure := c.call(tb, http.StatusAccepted, "POST", "/api/v1/erasures", `{"company_id":"nobody"}`).field(tb, "id")
 	requalification := c.call(tb, http.StatusAccepted, "POST", "/api/v1/deliveries/"+delivery+"/requalify", `{}`).field(tb, "id")
 	exclusion := c.call(tb, http.StatusOK, "POST", "/api/v1/exclusions", `{"kind":"company","value":"comp_excluded_by_`+delivery+`"}`).items(tb)[0]["id"].(string)
 	organisation := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations", `{"name":"Initech"}`).field(tb, "id")
 	key := c.call(tb, http.StatusCreated, "POST", "/api/v1/admin/organisations/"+organisation+"/keys", `{"name":"CRM","scopes":[]}`).field(tb, "id")
 	return map[string]string{
 		"delivery_id": delivery, "destination_id": destination, "dispatch_id": dispatch, "replay_id": replay, "asset": "start.js", "organisation_id": organisation, "key_id": key,
-		"exclusion_id": exclusion, "company_id": "comp_of_things", "requalification_id": requalification, "event_type": "exclusion.removed",
+		"exclusion_id": exclusion, "company_id": "comp_of_things", "requalification_id": requalification, "erasure_id": erasure, "event_type": "exclusion.removed",
 	}
 }
 

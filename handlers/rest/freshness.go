@@ -37,6 +37,8 @@ var readModels = map[string][]projections.Projection{
 	"readReplay":            {projections.Deliveries(), projections.Dispatches(), projections.Replays()},
 	"listRequalifications":  {projections.Deliveries(), projections.Dispatches(), projections.Requalifications()},
 	"readRequalification":   {projections.Deliveries(), projections.Dispatches(), projections.Requalifications()},
+	"listErasures":          {projections.Erasures()},
+	"readErasure":           {projections.Erasures()},
 	"listExclusions":        {projections.Deliveries()},
 	"readExclusion":         {projections.Deliveries()},
 	"readCheckpoint":        {},

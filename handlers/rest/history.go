@@ -42,7 +42,7 @@ func (s *Server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 	}
 	items := make([]Event, len(events.Items))
 	for i, e := range events.Items {
-		if items[i], err = showEvent(e); err != nil {
+		if items[i], err = s.showEvent(ctx, e); err != nil {
 			return nil, err
 		}
 	}
@@ -57,7 +57,7 @@ func (s *Server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 }
 
 // showEvent returns an event as the API shows it.
-func showEvent(e projections.AuditEvent) (Event, error) {
+func (s *Server) showEvent(ctx context.Context, e projections.AuditEvent) (Event, error) {
 	var fields map[string]json.RawMessage
 	var metadata eventstore.Metadata
 	if err := json.Unmarshal(e.Data, &fields); err != nil {
@@ -68,8 +68,12 @@ func showEvent(e projections.AuditEvent) (Event, error) {
 	}
 	switch e.Type {
 	case domain.CompanyQualified{}.EventType(), domain.CompanyDisqualified{}.EventType():
-		for _, name := range []string{"company", "prospects", "attributes"} { // whose reading needs other scopes
+		for _, name := range []string{"company", "prospects", "attributes", "key"} { // whose reading needs other scopes
 			delete(fields, name) // undecoded: a number in it may be too large for that
+		}
+	case domain.AttemptSucceeded{}.EventType(), domain.AttemptFailed{}.EventType():
+		if err := s.showAnswer(ctx, e, fields); err != nil {
+			return Event{}, err
 		}
 	}
 	data := make(map[string]any, len(fields))
@@ -85,6 +89,33 @@ func showEvent(e projections.AuditEvent) (Event, error) {
 		Position: int64(e.Position), RecordedAt: e.RecordedAt.UTC(), Type: e.Type, SchemaVersion: int(e.Schema), Data: data,
 		Actor: optional(metadata.Actor), RequestID: optional(metadata.Request),
 	}, nil
+}
+
+// showAnswer enters what a receiver answered, in the clear, in the fields of an attempt, or nothing when that was erased.
+func (s *Server) showAnswer(ctx context.Context, e projections.AuditEvent, fields map[string]json.RawMessage) error {
+	event, err := s.cfg.Store.Registry().Decode(eventstore.Record{Position: e.Position, Type: e.Type, SchemaVersion: e.Schema, Data: e.Data})
+	if err != nil {
+		return err
+	}
+	opened, err := s.cfg.Keyring.Open(ctx, e.Position, ownedBy(organisation(ctx), event.(domain.Event)))
+	if err != nil {
+		return err
+	}
+	body := ""
+	switch a := opened.(type) {
+	case domain.AttemptSucceeded:
+		body = a.ResponseBody
+	case domain.AttemptFailed:
+		body = a.ResponseBody
+	}
+	delete(fields, "response_body")
+	delete(fields, "key")
+	if body != "" {
+		if fields["response_body"], err = json.Marshal(body); err != nil {
+			return fmt.Errorf("show answer of event %d: %w", e.Position, err)
+		}
+	}
+	return nil
 }
 
 // withoutSecrets removes the names of secrets from an event's data.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/handlers/rest/requalify"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // lenientRules ask for less than those of judgedDelivery.
@@ -19,7 +20,9 @@ const lenientRules = `{"rules":[{"name":"hubspot","when":{"field":"company.techn
 // requalifier runs what carries out requalifications until the test ends.
 func (f *fixtures) requalifier(tb testing.TB) {
 	tb.Helper()
-	runner, err := requalify.New(requalify.Config{Pool: f.pool, Store: f.store, Log: slog.New(slog.DiscardHandler), Poll: tick})
+	runner, err := requalify.New(requalify.Config{
+		Pool: f.pool, Store: f.store, Log: slog.New(slog.DiscardHandler), Poll: tick, Keyring: personal.NewKeyring(f.subjects),
+	})
 	require.NoError(tb, err)
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)

@@ -73,7 +73,11 @@ func (s *Server) payload(ctx context.Context, d projections.Dispatch) (*string, 
 	if err != nil {
 		return nil, err
 	}
-	body, err := domain.PayloadOf(event.(domain.Event), records[0].RecordedAt)
+	opened, err := s.cfg.Keyring.Open(ctx, records[0].Position, event.(domain.Event))
+	if err != nil {
+		return nil, fmt.Errorf("read what %s sends: %w", d.ID, err)
+	}
+	body, err := domain.PayloadOf(opened, records[0].RecordedAt)
 	if err != nil {
 		return nil, fmt.Errorf("read what %s sends: %w", d.ID, err)
 	}

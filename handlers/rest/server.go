@@ -19,15 +19,20 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/handlers/rest/erase"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/handlers/rest/requalify"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // A Vault keeps secrets out of the log.
 type Vault interface {
 	// Put keeps secret under id, a fresh one, before any event names it.
 	Put(ctx context.Context, id, secret string) error
+
+	// Keep keeps one under id that may be there.
+	Keep(ctx context.Context, id, fresh string) (string, error)
 }
 
 // A Tester sends destinations a webhook by which their owners see that they work.
@@ -62,6 +67,9 @@ type Config struct {
 
 	// Notary signs what the log is, and proves what is in it. Required.
 	Notary *proof.Notary
+
+	// Keyring opens what is personal in events. Default: only what is in the clear can be opened.
+	Keyring *personal.Keyring
 
 	// CheckURL refuses addresses that webhooks must not go to. Its error is shown to the
 	// caller as the fault of the field url. Default: every address is accepted.
@@ -117,6 +125,7 @@ type Server struct {
 	deliveries *eventstore.Cache[domain.Delivery, domain.Event]
 	exclusions *eventstore.Lookup[domain.Exclusion, domain.Event]
 	anew       *requalify.Judge // of what was judged before
+	finder     *erase.Finder    // of what tells of somebody
 	excluding  sync.Map         // the organisations that are known to have begun to exclude
 	echo       *echo.Echo
 	metrics    metrics
@@ -157,7 +166,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		cfg: cfg, contract: contract, metrics: newMetrics(), now: time.Now,
 		deliveries: eventstore.NewCache[domain.Delivery, domain.Event](cfg.Store, cachedDeliveries),
 		exclusions: eventstore.NewLookup[domain.Exclusion, domain.Event](cfg.Store),
-		anew:       requalify.NewJudge(cfg.Store, cfg.Views),
+		anew:       requalify.NewJudge(cfg.Store, cfg.Views, cfg.Keyring),
+		finder:     erase.NewFinder(cfg.Store, cfg.Views, cfg.Keyring),
 	}
 	if err := s.metrics.register(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("make server: %w", err)

@@ -23,12 +23,14 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
+	"github.com/openprospect/delivery-ledger/eventstore/shred"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/rest"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
 	"github.com/openprospect/delivery-ledger/handlers/rest/idempotency"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
 )
 
@@ -48,6 +50,8 @@ type fixtures struct {
 	log    *lockedBuffer
 	org    domain.OrganisationID
 	url    string
+
+	subjects *shred.Keys // which seal what is personal
 }
 
 // memoryVault keeps secrets in memory.
@@ -61,6 +65,31 @@ func (v *memoryVault) Put(_ context.Context, id, secret string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.secrets[id] = secret
+	return nil
+}
+
+// Keep keeps a secret, unless there is one.
+func (v *memoryVault) Keep(_ context.Context, id, fresh string) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.secrets[id]; !ok {
+		v.secrets[id] = fresh
+	}
+	return v.secrets[id], nil
+}
+
+// Open returns a secret.
+func (v *memoryVault) Open(_ context.Context, id string) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.secrets[id], nil
+}
+
+// Delete forgets a secret.
+func (v *memoryVault) Delete(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.secrets, id)
 	return nil
 }
 
@@ -104,9 +133,9 @@ func (l *lockedBuffer) String() string {
 func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
 	tb.Helper()
 	f := &fixtures{pool: testdb.New(tb), vault: &memoryVault{secrets: map[string]string{}}, log: &lockedBuffer{}}
-	f.store = projectionstest.NewStore(tb, f.pool)
+	f.store, f.subjects = projectionstest.NewSealingStore(tb, f.pool, newSealer(f.pool))
 	f.keys = apikey.New(f.pool)
-	projectionstest.Follow(tb, f.pool, f.store)
+	projectionstest.FollowOpened(tb, f.pool, f.store, f.subjects)
 	tb.Cleanup(func() { // one that is stopped in the middle of a page keeps its connection for a while
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), waitFor)
 		defer cancel()
@@ -127,6 +156,7 @@ func (f *fixtures) config(adjust ...func(*rest.Config)) rest.Config {
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
 		Idempotency: idempotency.New(f.pool, newSealer(f.pool)),
 		Notary:      f.notary,
+		Keyring:     personal.NewKeyring(f.subjects),
 		Log:         slog.New(slog.NewJSONHandler(f.log, nil)),
 	}
 	for _, a := range adjust {

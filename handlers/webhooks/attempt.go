@@ -62,7 +62,7 @@ func (a *attempter) prepare(ctx context.Context, c claim) (w webhook, ep endpoin
 	if ep, err = a.endpoints.load(ctx, c.Destination, c.Config); err != nil {
 		return w, ep, err
 	}
-	w, err = newWebhook(a.cfg.Store.Registry(), c)
+	w, err = a.webhook(ctx, c)
 	return w, ep, err
 }
 
@@ -79,6 +79,7 @@ func (a *attempter) attempt(ctx context.Context, c claim, w webhook, ep endpoint
 			Dispatch: c.Dispatch, HandOver: w.company.HandOver, Event: w.event, Delivery: c.Delivery, Destination: c.Destination,
 			Config: ep.version, Number: c.attempt(), StartedAt: got.startedAt.UTC().Truncate(time.Microsecond),
 			Microseconds: got.took.Microseconds(), RequestHeaders: got.sent, Status: got.status, ResponseHeaders: got.headers, ResponseBody: got.body,
+			Organisation: c.Organisation,
 		},
 		Error: got.fault, RetryAfter: got.retryAfter, Retries: ep.Retries(a.cfg.Retries),
 		Owed: w.owed,

@@ -14,7 +14,7 @@ func TestOneClaimTakesTheWholeShareOfAProvenDestination(t *testing.T) {
 	t.Parallel()
 	const workers, share = 512, 10
 	b := setup(t)
-	projectionstest.Follow(t, b.pool, b.store) // nobody attempts anything
+	projectionstest.FollowOpened(t, b.pool, b.store, b.subjects) // nobody attempts anything
 	want := map[domain.DestinationID]int{}
 	set := func(claimed int, adjust func(*domain.Destination)) domain.Destination {
 		d := destination("http://127.0.0.1:1")

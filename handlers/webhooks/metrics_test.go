@@ -23,7 +23,7 @@ import (
 func (b *bundle) workTold(tb testing.TB) *webhooks.Attempts {
 	tb.Helper()
 	var attempts *webhooks.Attempts
-	projectionstest.Follow(tb, b.pool, b.store, func(r *message.Router) {
+	projectionstest.FollowOpened(tb, b.pool, b.store, b.subjects, func(r *message.Router) {
 		var err error
 		attempts, err = webhooks.Add(tb.Context(), r, b.cfg)
 		require.NoError(tb, err)
@@ -34,7 +34,7 @@ func (b *bundle) workTold(tb testing.TB) *webhooks.Attempts {
 // idle returns attempts that nobody makes, while the log is followed.
 func (b *bundle) idle(tb testing.TB) *webhooks.Attempts {
 	tb.Helper()
-	projectionstest.Follow(tb, b.pool, b.store)
+	projectionstest.FollowOpened(tb, b.pool, b.store, b.subjects)
 	router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
 	require.NoError(tb, err)
 	attempts, err := webhooks.Add(tb.Context(), router, b.cfg)

@@ -18,7 +18,7 @@ import (
 func TestReadModelThatIsBehindOffersTheSameHeadNeverTheNext(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stop := projectionstest.Follow(t, b.pool, b.store)
+	stop := projectionstest.FollowOpened(t, b.pool, b.store, b.subjects)
 	dst := ordered("http://127.0.0.1:1")
 	d := b.delivery(t, dst)
 	head := domain.DispatchIDFor(b.qualify(t, d, names(3)...)[0], dst.ID)
@@ -69,7 +69,7 @@ func (s *statement) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndD
 func TestClaimReadsNothingOfWhatWaitsBehindAHead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stop := projectionstest.Follow(t, b.pool, b.store)
+	stop := projectionstest.FollowOpened(t, b.pool, b.store, b.subjects)
 	dst := ordered("http://127.0.0.1:1")
 	d := b.delivery(t, dst)
 	b.qualify(t, d, "comp_1")

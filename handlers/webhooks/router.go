@@ -14,6 +14,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // Config adjusts the attempts.
@@ -23,6 +24,9 @@ type Config struct {
 	Vault  Vault             // Required.
 	Sender *Sender           // Required.
 	Log    *slog.Logger      // Required.
+
+	// Keyring opens what is personal in events. Default: only what is in the clear can be opened.
+	Keyring *personal.Keyring
 
 	// Retries is the schedule of destinations that have none of their own. Default
 	// [domain.DefaultRetries].

@@ -16,10 +16,12 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/eventstore/shred"
 	"github.com/openprospect/delivery-ledger/eventstore/vault"
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 	"github.com/openprospect/delivery-ledger/projections/projectionstest"
 )
 
@@ -35,6 +37,8 @@ type bundle struct {
 	views *projections.Views
 	vault *vault.Vault
 	cfg   webhooks.Config
+
+	subjects *shred.Keys // which seal what is personal
 }
 
 // setup returns a ledger without workers: see work.
@@ -48,10 +52,11 @@ func setupOn(tb testing.TB, pool *pgxpool.Pool) *bundle {
 	tb.Helper()
 	key, err := vault.ParseKey(vault.NewKeyText())
 	require.NoError(tb, err)
-	store := projectionstest.NewStore(tb, pool)
-	b := &bundle{pool: pool, store: store, views: projections.NewViews(pool), vault: vault.New(pool, key)}
+	secrets := vault.New(pool, key)
+	store, subjects := projectionstest.NewSealingStore(tb, pool, secrets)
+	b := &bundle{pool: pool, store: store, subjects: subjects, views: projections.NewViews(pool), vault: secrets}
 	b.cfg = webhooks.Config{
-		Pool: pool, Store: store, Vault: b.vault, Log: slog.New(slog.DiscardHandler),
+		Pool: pool, Store: store, Vault: b.vault, Log: slog.New(slog.DiscardHandler), Keyring: personal.NewKeyring(subjects),
 		Sender:  webhooks.NewSender(webhooks.Route{Guard: webhooks.NewGuard(true)}, "test"),
 		Retries: domain.RetrySchedule{100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond},
 		Poll:    20 * time.Millisecond,
@@ -67,8 +72,9 @@ func (b *bundle) another(tb testing.TB) *bundle {
 	require.NoError(tb, err)
 	tb.Cleanup(pool.Close)
 	other := *b
-	other.pool, other.store, other.views = pool, projectionstest.NewStore(tb, pool), projections.NewViews(pool)
-	other.cfg.Pool, other.cfg.Store = pool, other.store
+	other.pool, other.views = pool, projections.NewViews(pool)
+	other.store, other.subjects = projectionstest.NewSealingStore(tb, pool, b.vault)
+	other.cfg.Pool, other.cfg.Store, other.cfg.Keyring = pool, other.store, personal.NewKeyring(other.subjects)
 	return &other
 }
 
@@ -76,7 +82,7 @@ func (b *bundle) another(tb testing.TB) *bundle {
 // returns is called.
 func (b *bundle) work(tb testing.TB) (stop func()) {
 	tb.Helper()
-	return projectionstest.Follow(tb, b.pool, b.store, func(r *message.Router) {
+	return projectionstest.FollowOpened(tb, b.pool, b.store, b.subjects, func(r *message.Router) {
 		_, err := webhooks.Add(tb.Context(), r, b.cfg)
 		require.NoError(tb, err)
 	})
@@ -214,7 +220,8 @@ func (b *bundle) events(tb testing.TB, id domain.DispatchID, n int) []domain.Eve
 			for i, rec := range records {
 				decoded, err := b.store.Registry().Decode(rec)
 				require.NoError(tb, err)
-				events[i] = decoded.(domain.Event)
+				events[i], err = b.cfg.Keyring.Open(ctx, rec.Position, decoded.(domain.Event))
+				require.NoError(tb, err)
 			}
 			return events
 		}

@@ -49,7 +49,7 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 // follow keeps the read models, and attempts nothing, until the test ends.
 func (b *bundle) follow(t *testing.T) {
 	t.Helper()
-	projectionstest.Follow(t, b.pool, b.store)
+	projectionstest.FollowOpened(t, b.pool, b.store, b.subjects)
 }
 
 // leased returns how many attempts are leased whose outcome the log does not have.
@@ -92,7 +92,7 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	require.NoError(t, err)
 
 	told := make(closing)
-	stop := projectionstest.Follow(t, b.pool, b.store, func(router *message.Router) {
+	stop := projectionstest.FollowOpened(t, b.pool, b.store, b.subjects, func(router *message.Router) {
 		_, err := webhooks.Add(t.Context(), router, b.cfg)
 		require.NoError(t, err)
 		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
@@ -132,7 +132,7 @@ func TestNothingIsAttemptedOnceItsContextIsDoneThoughTheRouterRuns(t *testing.T)
 	first := make(chan domain.CompanyID, 10)
 	b.cfg.Observe = func(report webhooks.Report) { first <- report.HandOver.CompanyID }
 	ctx, cancel := context.WithCancel(t.Context())
-	projectionstest.Follow(t, b.pool, b.store, func(router *message.Router) {
+	projectionstest.FollowOpened(t, b.pool, b.store, b.subjects, func(router *message.Router) {
 		_, err := webhooks.Add(ctx, router, b.cfg)
 		require.NoError(t, err)
 	})

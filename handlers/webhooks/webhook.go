@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -19,17 +20,21 @@ type webhook struct {
 	body    []byte
 }
 
-// newWebhook returns what c sends.
-func newWebhook(registry *eventstore.Registry, c claim) (webhook, error) {
-	event, err := registry.Decode(eventstore.Record{
+// webhook returns what c sends.
+func (a *attempter) webhook(ctx context.Context, c claim) (webhook, error) {
+	event, err := a.cfg.Store.Registry().Decode(eventstore.Record{
 		Position: c.Position, Type: c.Type, SchemaVersion: c.Schema, RecordedAt: c.RecordedAt, Data: c.Data,
 	})
 	if err != nil {
 		return webhook{}, err
 	}
-	company, ok := event.(domain.CompanyQualified)
+	opened, err := a.cfg.Keyring.Open(ctx, c.Position, event.(domain.Event))
+	if err != nil {
+		return webhook{}, err
+	}
+	company, ok := opened.(domain.CompanyQualified)
 	if !ok {
-		return newNotice(event.(domain.Event), c)
+		return newNotice(opened, c)
 	}
 	body, err := company.Payload(c.RecordedAt)
 	w := webhook{company: company, origin: string(company.HandOver), body: body}

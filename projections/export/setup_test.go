@@ -70,6 +70,8 @@ func newLedger(tb testing.TB, names []string, organisations ...domain.Organisati
 		l.append(tb, domain.ReplayStream(replay), domain.ReplayStarted{Replay: replay, Delivery: delivery})
 		requalification := domain.RequalificationID("rql_" + org)
 		l.append(tb, domain.RequalificationStream(requalification), domain.RequalificationStarted{Requalification: requalification, Delivery: delivery})
+		erasure := domain.ErasureID("ers_" + org)
+		l.append(tb, domain.ErasureStream(erasure), domain.ErasureStarted{Erasure: erasure, Organisation: org, Subject: domain.ErasureSubject{Prospect: "p"}})
 		l.append(tb, domain.ExclusionStream(org, "exc_1"),
 			domain.ExclusionAdded{Organisation: org, Excluded: domain.Excluded{Exclusion: "exc_1", Kind: "company", Value: "comp_1", Reason: names[0]}})
 	}

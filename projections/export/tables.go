@@ -120,6 +120,21 @@ func Tables() []Table {
 			},
 		},
 		{
+			Name: "erasures", follower: "erasures", of: `t.organisation_id`, order: `t.organisation_id, t.id`,
+			Columns: []Column{
+				{Name: "organisation_id"},
+				{Name: "id"},
+				{Name: "status"},
+				{Name: "subject", Type: JSON},
+				{Name: "prospects", Type: Integer},
+				{Name: "companies", Type: Integer},
+				{Name: "events", Type: Integer},
+				{Name: "in_clear", Type: Integer},
+				{Name: "started_at", Type: Time},
+				{Name: "ended_at", Type: Time, Optional: true},
+			},
+		},
+		{
 			Name: "exclusions", follower: "deliveries", of: `t.organisation_id`, order: `t.organisation_id, t.id`,
 			Columns: []Column{
 				{Name: "organisation_id"},

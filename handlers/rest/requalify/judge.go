@@ -7,6 +7,7 @@ import (
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // batch is how many disqualifications are looked at in one go, unless it is set otherwise.
@@ -15,14 +16,16 @@ const batch = 100
 // A Judge finds what is to be judged again. It is safe for concurrent use.
 type Judge struct {
 	views      *projections.Views
+	keyring    *personal.Keyring
 	companies  *eventstore.Lookup[domain.HandOver, domain.Event]
 	exclusions *eventstore.Lookup[domain.Exclusion, domain.Event]
 }
 
-// NewJudge returns a judge of what is in store, which views show.
-func NewJudge(store *eventstore.Store, views *projections.Views) *Judge {
+// NewJudge returns a judge of what is in store, which views show, and the keyring opens.
+func NewJudge(store *eventstore.Store, views *projections.Views, keyring *personal.Keyring) *Judge {
 	return &Judge{
 		views:      views,
+		keyring:    keyring,
 		companies:  eventstore.NewLookup[domain.HandOver, domain.Event](store),
 		exclusions: eventstore.NewLookup[domain.Exclusion, domain.Event](store),
 	}
@@ -63,9 +66,10 @@ func (j *Judge) Count(ctx context.Context, d domain.Delivery, among projections.
 // plans returns what command asks for of each company whose last disqualification is among those found.
 func (j *Judge) plans(ctx context.Context, command domain.RequalifyCompany, found []projections.Disqualified) ([]plan, error) {
 	var streams []string
+	var positions []eventstore.Position
 	for _, d := range found {
 		if d.Last {
-			streams = append(streams, d.Stream)
+			streams, positions = append(streams, d.Stream), append(positions, d.Position)
 		}
 	}
 	known, err := j.companies.Load(ctx, streams)
@@ -77,6 +81,9 @@ func (j *Judge) plans(ctx context.Context, command domain.RequalifyCompany, foun
 	for i, stream := range streams {
 		plans[i].Known, companies[i] = known[stream], known[stream].State
 	}
+	if err := j.open(ctx, command.Delivery, positions, companies); err != nil {
+		return nil, err
+	}
 	excluded, err := j.excluded(ctx, command.Delivery.Organisation, companies)
 	if err != nil {
 		return nil, err
@@ -87,6 +94,21 @@ func (j *Judge) plans(ctx context.Context, command domain.RequalifyCompany, foun
 		plans[i].Command = one
 	}
 	return plans, nil
+}
+
+// open opens what was recorded of companies, at those positions.
+func (j *Judge) open(ctx context.Context, d domain.Delivery, positions []eventstore.Position, companies []domain.HandOver) error {
+	recorded := make([]domain.Event, len(companies))
+	for i, company := range companies {
+		recorded[i] = company.Recorded(d)
+	}
+	if err := j.keyring.OpenEach(ctx, positions, recorded); err != nil {
+		return err
+	}
+	for i := range companies {
+		companies[i] = companies[i].Reading(recorded[i].(domain.CompanyDisqualified))
+	}
+	return nil
 }
 
 // A plan is to judge one company.

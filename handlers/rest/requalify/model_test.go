@@ -98,7 +98,7 @@ func TestAJobHandsOverWhatAPlainReferenceSays(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.run(t, 2)
-	judge := requalify.NewJudge(b.store, b.views)
+	judge := requalify.NewJudge(b.store, b.views, nil)
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
@@ -151,6 +151,6 @@ func TestADryRunLooksAtSoMany(t *testing.T) {
 	d := b.delivery(t, 1000)
 	b.sendAll(t, d, 250)
 	d = b.ask(t, d, 101)
-	p := try(t, b, requalify.NewJudge(b.store, b.views), d, 120)
+	p := try(t, b, requalify.NewJudge(b.store, b.views, nil), d, 120)
 	require.Equal(t, domain.RequalificationProgress{Number: 120, Seen: 120, Qualified: 20, Disqualified: 100}, p)
 }

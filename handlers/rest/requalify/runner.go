@@ -13,6 +13,7 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/jobs"
 	"github.com/openprospect/delivery-ledger/projections"
+	"github.com/openprospect/delivery-ledger/projections/personal"
 )
 
 // Config adjusts a runner.
@@ -20,6 +21,9 @@ type Config struct {
 	Pool  *pgxpool.Pool     // Required.
 	Store *eventstore.Store // Required.
 	Log   *slog.Logger      // Required.
+
+	// Keyring opens what was recorded of companies. Default: only what is in the clear can be opened.
+	Keyring *personal.Keyring
 
 	// Batch is how many disqualifications are looked at in one go, at most. Default 100.
 	Batch int
@@ -43,7 +47,7 @@ func New(cfg Config) (*Runner, error) {
 	}
 	cfg.Batch = cmp.Or(cfg.Batch, batch)
 	views := projections.NewViews(cfg.Pool)
-	return &Runner{cfg: cfg, views: views, judge: NewJudge(cfg.Store, views)}, nil
+	return &Runner{cfg: cfg, views: views, judge: NewJudge(cfg.Store, views, cfg.Keyring)}, nil
 }
 
 // lock is the advisory lock of the process that works.
