@@ -65,8 +65,10 @@ func TestBackfillDispatch(t *testing.T) {
 	}
 	When(t, Given(), owe).Then(backfilled)
 	for _, became := range []domain.Event{
-		backfilled, domain.AttemptSucceeded{Attempt: domain.Attempt{Dispatch: "dsp_1", Number: 1}},
-		domain.DispatchCancelled{Dispatch: "dsp_1"}, domain.DispatchRetried{Dispatch: "dsp_1"},
+		backfilled,
+		domain.AttemptSucceeded{Attempt: domain.Attempt{Dispatch: "dsp_1", Number: 1}},
+		domain.DispatchCancelled{Dispatch: "dsp_1"},
+		domain.DispatchRetried{Dispatch: "dsp_1"},
 	} {
 		When(t, Given(became), owe).Then()
 	}

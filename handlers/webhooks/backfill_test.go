@@ -54,12 +54,12 @@ func to(dst domain.Destination, handOvers []domain.HandOverID) []domain.Dispatch
 }
 
 // handOver returns the delivery_id of what was received.
-func (g received) handOver(t *testing.T) string {
+func (r received) handOver(t *testing.T) string {
 	t.Helper()
 	var body struct {
 		ID string `json:"delivery_id"`
 	}
-	require.NoError(t, json.Unmarshal([]byte(g.body), &body))
+	require.NoError(t, json.Unmarshal([]byte(r.body), &body))
 	return body.ID
 }
 
