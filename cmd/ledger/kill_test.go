@@ -65,14 +65,14 @@ func awaitNobody(tb testing.TB, pool *pgxpool.Pool, application string) {
 // expireLeases ends all leases, as time would.
 func expireLeases(tb testing.TB, pool *pgxpool.Pool) {
 	tb.Helper()
-	_, err := pool.Exec(tb.Context(), `UPDATE leases SET expires_at = now()`)
+	_, err := pool.Exec(tb.Context(), `UPDATE leases SET ends_at = now()`)
 	require.NoError(tb, err)
 }
 
 // leased returns how many attempts are leased.
 func leased(tb testing.TB, pool *pgxpool.Pool) (n int) {
 	tb.Helper()
-	require.NoError(tb, pool.QueryRow(tb.Context(), `SELECT count(*) FROM leases WHERE expires_at > now()`).Scan(&n))
+	require.NoError(tb, pool.QueryRow(tb.Context(), `SELECT count(*) FROM leases WHERE ends_at > now()`).Scan(&n))
 	return n
 }
 

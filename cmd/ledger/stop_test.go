@@ -24,7 +24,7 @@ func unsettled(tb testing.TB, pool *pgxpool.Pool) (n int) {
 	const query = `
 		SELECT count(*)
 		FROM leases l
-		WHERE expires_at > now() AND NOT EXISTS (
+		WHERE ends_at > now() AND NOT EXISTS (
 			SELECT FROM events WHERE stream = 'dispatch/' || l.dispatch_id AND (data->>'attempt')::int = l.attempt
 		)`
 	require.NoError(tb, pool.QueryRow(tb.Context(), query).Scan(&n))

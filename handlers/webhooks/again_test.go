@@ -34,7 +34,7 @@ func (b *bundle) succeed(t *testing.T, d domain.Delivery, destination domain.Des
 // leaseOf returns until when an attempt of a dispatch is leased, zero when none is.
 func (b *bundle) leaseOf(t *testing.T, dispatch domain.DispatchID) time.Time {
 	t.Helper()
-	rows, _ := b.pool.Query(t.Context(), `SELECT expires_at FROM leases WHERE dispatch_id = $1`, dispatch) // CollectRows reports the error
+	rows, _ := b.pool.Query(t.Context(), `SELECT ends_at FROM leases WHERE dispatch_id = $1`, dispatch) // CollectRows reports the error
 	expires, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	require.NoError(t, err)
 	if len(expires) == 0 {

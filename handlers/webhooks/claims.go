@@ -94,7 +94,7 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 					END - CASE WHEN t.probe_at IS NULL THEN coalesce(($4::jsonb->>t.destination_id)::int, 0) ELSE 0 END - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL
-						WHERE l.destination_id = t.destination_id AND l.expires_at > statement_timestamp()
+						WHERE l.destination_id = t.destination_id AND l.ends_at > statement_timestamp()
 							AND (l.worker <> $3 OR t.probe_at IS NOT NULL)
 					)
 				) AS free
@@ -146,7 +146,7 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 							AND (
 								SELECT count(*) FROM leases
 								WHERE destination_id = d.destination_id AND dispatch_id = d.id AND attempt = d.attempts + 1
-									AND expires_at > statement_timestamp()
+									AND ends_at > statement_timestamp()
 							) = 0 -- not EXISTS, which would be planned as a join, and lose the index' order
 						ORDER BY d.due, d.sequence
 						LIMIT p.portion
@@ -166,7 +166,7 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 			WHERE (
 				SELECT count(*) FROM leases
 				WHERE destination_id = h.destination_id AND dispatch_id = h.id AND attempt = h.attempts + 1
-					AND expires_at > statement_timestamp()
+					AND ends_at > statement_timestamp()
 			) = 0
 		),
 		chosen AS (
@@ -183,11 +183,11 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 			LIMIT least($1::int, $8)
 		),
 		taken AS (
-			INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
+			INSERT INTO leases (destination_id, dispatch_id, attempt, worker, ends_at)
 			SELECT destination_id, id, attempts + 1, $3, statement_timestamp() + make_interval(secs => timeout + $6)
 			FROM chosen
 			ON CONFLICT (destination_id, dispatch_id, attempt) DO UPDATE
-				SET worker = excluded.worker, expires_at = excluded.expires_at
+				SET worker = excluded.worker, ends_at = excluded.ends_at
 		),
 		spent AS (
 			INSERT INTO rate_buckets (destination_id, tokens, filled_at)

@@ -73,7 +73,7 @@ type suspended struct {
 func (b *bundle) lease(t *testing.T, dispatch domain.DispatchID, destination domain.DestinationID, expires time.Duration) suspended {
 	t.Helper()
 	const query = `
-		INSERT INTO leases (destination_id, dispatch_id, attempt, worker, expires_at)
+		INSERT INTO leases (destination_id, dispatch_id, attempt, worker, ends_at)
 		VALUES ($1, $2, 1, $3, now() + make_interval(secs => $4))`
 	worker := uuid.New()
 	leave := b.attend(t, worker)
@@ -116,7 +116,7 @@ func TestLeaseOfASuspendedWorkerIsTakenOverWhenItHasExpiredNotBefore(t *testing.
 	witness(t, b)
 	require.Equal(t, map[domain.DispatchID]int{ids[0]: 1, ids[2]: 1}, r.times())
 
-	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now() WHERE dispatch_id = $1`, ids[1])
+	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET ends_at = now() WHERE dispatch_id = $1`, ids[1])
 	require.NoError(t, err)
 	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 3})
 	require.Equal(t, map[domain.DispatchID]int{ids[0]: 1, ids[1]: 1, ids[2]: 1}, r.times())
@@ -139,7 +139,7 @@ func TestLeasesOfASuspendedWorkerTakeTheDestinationsShareUntilTheyExpire(t *test
 	r.await(t, 1)
 	witness(t, b)
 	require.Len(t, r.all(), 1)
-	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now() - interval '1 second' WHERE expires_at > now() + interval '30 minutes'`)
+	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET ends_at = now() - interval '1 second' WHERE ends_at > now() + interval '30 minutes'`)
 	require.NoError(t, err)
 	r.await(t, 3)
 }
@@ -185,7 +185,7 @@ func TestLateOutcomeOfAWorkerThatLostItsLeaseRecordsNothing(t *testing.T) {
 			defer gate.open()
 			b.qualify(t, d, "comp_1")
 			id := r.await(t, 1)[0].id()
-			_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now()`)
+			_, err := b.pool.Exec(t.Context(), `UPDATE leases SET ends_at = now()`)
 			require.NoError(t, err)
 			first := b.events(t, id, 1)
 			gate.open()

@@ -44,7 +44,7 @@ func (l *leases) sweep(ctx context.Context) error {
 	const query = `
 		WITH expired AS (
 			DELETE FROM leases l
-			WHERE expires_at < now() - interval '10 minutes' AND (
+			WHERE ends_at < now() - interval '10 minutes' AND (
 				SELECT count(*) FROM dispatches WHERE id = l.dispatch_id AND attempts + 1 = l.attempt AND due IS NOT NULL
 			) = 0
 		)

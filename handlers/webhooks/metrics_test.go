@@ -237,7 +237,7 @@ func TestLostLeasesAreCounted(t *testing.T) {
 		b.qualify(t, d, "comp_1")
 		id := r.await(t, 1)[0].id()
 		b.another(t).work(t)
-		_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now()`)
+		_, err := b.pool.Exec(t.Context(), `UPDATE leases SET ends_at = now()`)
 		require.NoError(t, err)
 		b.events(t, id, 1)
 		gate.open()

@@ -28,7 +28,7 @@ func TestReadModelThatIsBehindOffersTheSameHeadNeverTheNext(t *testing.T) {
 		_, err := webhooks.Claim(t.Context(), b.pool, 64, 64)
 		require.NoError(t, err)
 		var ids []domain.DispatchID
-		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT array_agg(dispatch_id) FROM leases WHERE expires_at > now()`).Scan(&ids))
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT array_agg(dispatch_id) FROM leases WHERE ends_at > now()`).Scan(&ids))
 		return ids
 	}
 	require.Equal(t, []domain.DispatchID{head}, leased())

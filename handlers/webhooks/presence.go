@@ -85,11 +85,11 @@ func (l *leases) end(ctx context.Context, absent map[uuid.UUID]int) error {
 	const (
 		gone = `
 		SELECT worker
-		FROM (SELECT DISTINCT worker FROM leases WHERE expires_at > now() AND worker <> $1) AS w
+		FROM (SELECT DISTINCT worker FROM leases WHERE ends_at > now() AND worker <> $1) AS w
 		WHERE pg_try_advisory_xact_lock(` + presenceLock + `)`
 		end = `
-		UPDATE leases SET expires_at = now()
-		WHERE worker = $1 AND expires_at > now() AND pg_try_advisory_xact_lock(` + presenceLock + `)`
+		UPDATE leases SET ends_at = now()
+		WHERE worker = $1 AND ends_at > now() AND pg_try_advisory_xact_lock(` + presenceLock + `)`
 	)
 	rows, _ := l.pool.Query(ctx, gone, l.worker) // CollectRows reports the error
 	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])

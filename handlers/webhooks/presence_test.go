@@ -21,7 +21,7 @@ import (
 // left returns how many leases have not ended.
 func (b *bundle) left(t *testing.T) (n int) {
 	t.Helper()
-	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM leases WHERE expires_at > now()`).Scan(&n))
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM leases WHERE ends_at > now()`).Scan(&n))
 	return n
 }
 

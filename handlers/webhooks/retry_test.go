@@ -126,7 +126,7 @@ func TestRetryDoesNotUndoWhatALateWorkerMissed(t *testing.T) {
 	defer gate.open()
 	b.qualify(t, d, "comp_1")
 	id := r.await(t, 1)[0].id()
-	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET expires_at = now()`)
+	_, err := b.pool.Exec(t.Context(), `UPDATE leases SET ends_at = now()`)
 	require.NoError(t, err)
 	b.events(t, id, 1)
 	b.retry(t, d, dst.ID, id)
