@@ -54,8 +54,25 @@ func ledger(tb testing.TB, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// encryptionKeys are those that databases are served with, by the databases' names.
+// encryptionKeys are those that databases are served with, by their URLs and, since a database may be reached in other ways, by
+// their names.
 var encryptionKeys sync.Map
+
+// keep notes the encryption key of the database at a URL.
+func keep(database, encryptionKey string) {
+	encryptionKeys.Store(database, encryptionKey)
+	encryptionKeys.Store(databaseName(database), encryptionKey)
+}
+
+// kept returns the encryption key that the database at a URL was served with, and false when it was not.
+func kept(database string) (string, bool) {
+	key, ok := encryptionKeys.Load(database)
+	if !ok {
+		key, ok = encryptionKeys.Load(databaseName(database))
+	}
+	text, _ := key.(string)
+	return text, ok
+}
 
 // databaseName returns the name of the database at a URL.
 func databaseName(database string) string {
@@ -72,11 +89,11 @@ func withKey(args []string) []string {
 	if len(args) == 0 || !slices.Contains([]string{"rebuild", "verify"}, args[0]) || at < 0 || slices.Contains(args, "--encryption-key") {
 		return args
 	}
-	key, ok := encryptionKeys.Load(databaseName(args[at+1]))
+	key, ok := kept(args[at+1])
 	if !ok {
 		return args
 	}
-	return append(slices.Clone(args), "--encryption-key", key.(string))
+	return append(slices.Clone(args), "--encryption-key", key)
 }
 
 // A process is a ledger that serves.
@@ -94,7 +111,7 @@ type process struct {
 // it takes requests. It is killed with the test, if it still runs then.
 func serve(tb testing.TB, database, encryptionKey string, args ...string) *process {
 	tb.Helper()
-	encryptionKeys.Store(databaseName(database), encryptionKey)
+	keep(database, encryptionKey)
 	return start(tb, append([]string{
 		"serve", "--database-url", database, "--encryption-key", encryptionKey,
 		"--listen", "127.0.0.1:0", "--allow-private-destinations", "--log-format", "json",

@@ -106,9 +106,7 @@ func requireSound(tb testing.TB, pool *pgxpool.Pool) {
 	out, errs, err = ledger(tb, "reconcile", "--database-url", pool.Config().ConnString())
 	require.NoError(tb, err, out+errs)
 	var flags encryptionFlags
-	if key, ok := encryptionKeys.Load(databaseName(pool.Config().ConnString())); ok {
-		flags.EncryptionKey = key.(string)
-	}
+	flags.EncryptionKey, _ = kept(pool.Config().ConnString())
 	reader, err := flags.reader(pool)
 	require.NoError(tb, err)
 	for _, p := range projections.All() {

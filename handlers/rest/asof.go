@@ -54,7 +54,7 @@ func (s *Server) viewsAt(ctx context.Context, at *eventstore.Position, models ..
 	if at == nil {
 		return s.cfg.Views, nil
 	}
-	if err := s.await(ctx, models, *at); err != nil {
+	if err := s.await(ctx, "as_of", models, *at); err != nil {
 		return nil, err
 	}
 	return projections.NewPast(s.cfg.Views, s.cfg.Store, *at), nil

@@ -84,7 +84,7 @@ func (s *Server) catchUp(c echo.Context, op *operation) error {
 	models := madeOf(op)
 	if given := r.Header.Get(minPosition); given != "" {
 		n, _ := strconv.ParseInt(given, 10, 64) // it has no faults
-		if err := s.await(r.Context(), models, eventstore.Position(n)); err != nil {
+		if err := s.await(r.Context(), minPosition, models, eventstore.Position(n)); err != nil {
 			return err
 		}
 	}
@@ -94,9 +94,9 @@ func (s *Server) catchUp(c echo.Context, op *operation) error {
 	return nil
 }
 
-// await waits until read models show the event at pos, for a while. It refuses a position that
-// the log does not have.
-func (s *Server) await(ctx context.Context, models []projections.Projection, pos eventstore.Position) error {
+// await waits until read models show the event at pos, which a field of the request asks for, for a while. It refuses a
+// position that the log does not have.
+func (s *Server) await(ctx context.Context, field string, models []projections.Projection, pos eventstore.Position) error {
 	waiting, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	if head := s.cfg.Store.Mark(""); head.At() < pos {
@@ -107,7 +107,7 @@ func (s *Server) await(ctx context.Context, models []projections.Projection, pos
 		head.Raise(at)
 		if at < pos {
 			return invalid([]domain.Fault{{
-				Field: minPosition, Error: fmt.Sprintf("is beyond the end of the log, which is at %d", at), Provided: int64(pos),
+				Field: field, Error: fmt.Sprintf("is beyond the end of the log, which is at %d", at), Provided: int64(pos),
 			}})
 		}
 	}
@@ -116,7 +116,7 @@ func (s *Server) await(ctx context.Context, models []projections.Projection, pos
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			return &refusal{
 				status: http.StatusServiceUnavailable, code: "UNAVAILABLE",
-				message: fmt.Sprintf("what is shown has not come to position %d yet: try again", pos),
+				message: fmt.Sprintf("what is shown has not come to %s %d yet: try again", field, pos),
 			}
 		}
 		if err != nil {
