@@ -176,6 +176,7 @@ func TestErasuresUnderLoadLeaveWhatARebuildMakes(t *testing.T) {
 	}
 	close(done)
 	writers.Wait()
+	b.tell(t, d, "last", 60, "p1", "p2", "p3", "p4")
 	b.run(t)
 	b.sound(t)
 	for _, id := range []string{"p1", "p2", "p3", "p4"} {
