@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds whatever a test waits for.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // pollEvery is how often a test looks at what it waits for.
 const pollEvery = 10 * time.Millisecond

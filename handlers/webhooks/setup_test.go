@@ -28,7 +28,7 @@ import (
 const org = domain.OrganisationID("org_test")
 
 // patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // bundle is what a test works with.
 type bundle struct {

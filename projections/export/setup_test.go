@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // formats are all of them.
 var formats = []export.Format{export.NDJSON, export.CSV, export.Parquet}

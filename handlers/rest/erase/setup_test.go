@@ -32,7 +32,7 @@ const (
 )
 
 // patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A bundle is a ledger, as one process sees it.
 type bundle struct {
