@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -114,6 +115,10 @@ func (l *ledger) add(rec eventstore.Record, event domain.Event) {
 			}
 		}
 		l.handOvers = append(l.handOvers, h)
+	case domain.RetentionApplied:
+		for _, feed := range e.Feeds {
+			l.retain(feed)
+		}
 	case domain.AttemptSucceeded:
 		l.outcome(e.Dispatch, e.Number, domain.Delivered, false)
 	case domain.AttemptFailed:
@@ -302,6 +307,20 @@ func checkDispatches(t require.TestingT, b *bundle, l *ledger) {
 	var rows int
 	require.NoError(t, b.pool.QueryRow(ctx, `SELECT count(*) FROM dispatches`).Scan(&rows))
 	require.Equal(t, len(l.dispatches), rows)
+}
+
+// retain takes the prospects from those in a part of a feed.
+func (l *ledger) retain(feed domain.RetainedFeed) {
+	var number int64
+	for i := range l.handOvers {
+		h := &l.handOvers[i]
+		if h.Delivery != feed.Delivery {
+			continue
+		}
+		if number++; number > feed.After && number <= feed.Until {
+			h.Prospects = json.RawMessage("[]")
+		}
+	}
 }
 
 // checkFeeds holds the pull feeds against the ledger.

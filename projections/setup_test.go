@@ -187,7 +187,7 @@ func (b *bundle) reset(t require.TestingT) {
 		_, err := tx.Exec(context.Background(), `
 			SET LOCAL session_replication_role = replica;
 			TRUNCATE events, cursors, deliveries, destinations, companies, dispatch_deliveries, dispatch_targets, dispatches, history,
-				replays, requalifications, stats, stats_targets, daily, reasons, daily_targets, daily_rules, delivery_totals, searches, exclusions, exclusion_totals;
+				replays, requalifications, erasures, stats, stats_targets, daily, reasons, daily_targets, daily_rules, delivery_totals, searches, exclusions, exclusion_totals;
 			UPDATE log_head SET position = 0, recorded_at = '1970-01-01 00:00:00Z', hash = decode(repeat('00', 32), 'hex')`)
 		return err
 	})
