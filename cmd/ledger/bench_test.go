@@ -38,7 +38,9 @@ type rig struct {
 // newRig starts a rig with n destinations on one delivery.
 func newRig(b *testing.B, destinations int) *rig {
 	b.Helper()
-	postgres, err := localpg.Start(b.Context(), localpg.Options{Dir: testdb.Dir(b)})
+	postgres, err := localpg.Start(b.Context(), localpg.Options{
+		Dir: testdb.Dir(b), Settings: map[string]string{"wal_init_zero": "off"}, // one that has been at work for long has its files
+	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, postgres.Stop(context.WithoutCancel(b.Context()))) })
 	database, err := postgres.CreateDatabase(b.Context(), "ledger")
@@ -173,7 +175,7 @@ func BenchmarkDispatchLatency(b *testing.B) {
 // took to arrive, once the ledger has been at it for a while.
 func (r *rig) pace(b *testing.B, deliveries ...string) {
 	b.Helper()
-	const perSecond, warm = 100, 3 // seconds, in which connections are made and statements planned
+	const perSecond, warm = 100, 10 // seconds, in which connections are made and statements planned
 	sent := make([]time.Time, b.N)
 	took := make([]time.Duration, 0, b.N)
 	var callers sync.WaitGroup

@@ -21,6 +21,7 @@ type attempter struct {
 	endpoints *endpoints
 	metrics   *metrics
 	log       *slog.Logger
+	failures  pacer // of recording them
 }
 
 // handle makes one attempt and records what came of it. It fails only when that could not be
@@ -73,6 +74,9 @@ func (a *attempter) attempt(ctx context.Context, c claim, w webhook, ep endpoint
 	r.trace = traceOf(ctx, r)
 	got := a.cfg.Sender.send(ctx, ep, r)
 	end(span, c, got)
+	if got.fault != "" {
+		a.failures.wait(a.queue.stopped)
+	}
 	a.queue.answered(c)
 	at, err := a.record(ctx, c, domain.RecordAttempt{
 		Attempt: domain.Attempt{

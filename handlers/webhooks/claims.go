@@ -22,7 +22,8 @@ const (
 	// offer nothing, as all that they owe is under way.
 	portionLeast = 4
 
-	// startInFlight is how many attempts may be under way to a destination of which none succeeded yet.
+	// startInFlight is how many attempts may be under way to a destination of which none has ended yet. Once the last one
+	// failed it is one, until one succeeds.
 	startInFlight = 2
 
 	// claimTimeout is not cut short when the worker stops: the claim could have been made
@@ -90,7 +91,7 @@ func (l *leases) claim(ctx context.Context, under load, among []string) ([]claim
 					CASE
 						WHEN t.probe_at > statement_timestamp() THEN 0
 						WHEN t.probe_at IS NOT NULL THEN 1
-						ELSE least($2, (t.config->>'max_in_flight')::int, t.proven + $10, CASE WHEN t.ordered THEN 1 END)
+						ELSE least($2, (t.config->>'max_in_flight')::int, CASE WHEN t.proven = 0 AND t.failures > 0 THEN 1 ELSE t.proven + $10 END, CASE WHEN t.ordered THEN 1 END)
 					END - CASE WHEN t.probe_at IS NULL THEN coalesce(($4::jsonb->>t.destination_id)::int, 0) ELSE 0 END - (
 						SELECT count(*) FROM leases l
 						JOIN dispatches d ON d.id = l.dispatch_id AND d.attempts + 1 = l.attempt AND d.due IS NOT NULL

@@ -1,7 +1,9 @@
 package webhooks_test
 
 import (
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,4 +41,26 @@ func TestOneClaimTakesTheWholeShareOfAProvenDestination(t *testing.T) {
 	claimed, err := webhooks.Claim(t.Context(), b.pool, workers, share)
 	require.NoError(t, err)
 	require.Equal(t, want, claimed)
+}
+
+func TestADestinationThatFailsAndNeverSucceededIsAttemptedOnceAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	projectionstest.FollowOpened(t, b.pool, b.store, b.subjects) // nobody attempts anything
+	unknown, failing, recovered, failingNow := destination("http://127.0.0.1:1"), destination("http://127.0.0.1:1"),
+		destination("http://127.0.0.1:1"), destination("http://127.0.0.1:1")
+	d := b.delivery(t, unknown, failing, recovered, failingNow)
+	success := domain.RecordAttempt{Attempt: domain.Attempt{Status: http.StatusOK}}
+	failure := domain.RecordAttempt{Attempt: domain.Attempt{Status: http.StatusTeapot}, Error: "it answered 418", Retries: domain.RetrySchedule{time.Hour}}
+	b.answer(t, d, failing.ID, 2, failure)
+	b.answer(t, d, recovered.ID, 2, failure)
+	b.answer(t, d, recovered.ID, 1, success)
+	b.answer(t, d, failingNow.ID, 3, success)
+	b.answer(t, d, failingNow.ID, 1, failure)
+	b.qualify(t, d, names(30)...)
+	b.settle(t)
+
+	claimed, err := webhooks.Claim(t.Context(), b.pool, 512, 10)
+	require.NoError(t, err)
+	require.Equal(t, map[domain.DestinationID]int{unknown.ID: 2, failing.ID: 1, recovered.ID: 3, failingNow.ID: 5}, claimed)
 }

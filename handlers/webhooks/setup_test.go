@@ -118,15 +118,21 @@ func (b *bundle) deliveryOf(tb testing.TB, owner domain.OrganisationID, destinat
 func (b *bundle) prove(tb testing.TB, d domain.Delivery) {
 	tb.Helper()
 	for id := range d.Destinations {
-		plans := make([]eventstore.Plan[domain.Dispatch, domain.Event], 64)
-		for i := range plans {
-			plans[i].Command = domain.RecordAttempt{Attempt: domain.Attempt{
-				Dispatch: domain.DispatchIDFor(domain.NewHandOverID(), id), Delivery: d.ID, Destination: id, Number: 1, Status: http.StatusOK,
-			}}
-		}
-		for _, o := range eventstore.ExecuteEach(tb.Context(), b.store, plans) {
-			require.NoError(tb, o.Err)
-		}
+		b.answer(tb, d, id, 64, domain.RecordAttempt{Attempt: domain.Attempt{Status: http.StatusOK}})
+	}
+}
+
+// answer records first attempts of as many dispatches, of which nothing else is known, to a destination.
+func (b *bundle) answer(tb testing.TB, d domain.Delivery, id domain.DestinationID, many int, attempt domain.RecordAttempt) {
+	tb.Helper()
+	attempt.Attempt.Delivery, attempt.Attempt.Destination, attempt.Attempt.Number = d.ID, id, 1
+	plans := make([]eventstore.Plan[domain.Dispatch, domain.Event], many)
+	for i := range plans {
+		attempt.Attempt.Dispatch = domain.DispatchIDFor(domain.NewHandOverID(), id)
+		plans[i].Command = attempt
+	}
+	for _, o := range eventstore.ExecuteEach(tb.Context(), b.store, plans) {
+		require.NoError(tb, o.Err)
 	}
 }
 
