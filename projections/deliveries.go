@@ -114,6 +114,16 @@ type Delivery struct {
 	UpdatedAt time.Time             `db:"updated_at"`
 }
 
+// DeliveryOf returns a delivery as the read model shows it once it has come to its last event. It was created and last updated at
+// those times.
+func DeliveryOf(d domain.Delivery, created, updated time.Time) Delivery {
+	return Delivery{
+		ID: d.ID, Name: d.Name, Status: d.Status, Search: d.Search, Schedule: d.Schedule, Timezone: d.Timezone,
+		Rules: d.Profile.Rules, Threshold: d.Profile.Threshold, Profile: d.Profile.Version,
+		Version: eventstore.Version(d.Revision), CreatedAt: created, UpdatedAt: updated,
+	}
+}
+
 // A Destination is a delivery's destination as customers see it.
 type Destination struct {
 	domain.Destination

@@ -9,12 +9,13 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 )
 
-// A Past shows the feeds and dispatches as they were when a position of the log was its last. What it shows of a
+// A Past shows the deliveries, feeds and dispatches as they were when a position of the log was its last. What it shows of a
 // position never changes. It is for one reader, and for one answer.
 //
 // Rows of read models are only asked which hand-overs and dispatches there were, which no later event changes. What had
 // become of them follows from the streams of these dispatches and of their delivery, up to the position, by the
-// domain's own rules. So an answer costs what its page holds, and not what the log does.
+// domain's own rules. So an answer costs what its page holds, and not what the log does; but for a list of deliveries, which costs
+// what was configured of all that the organisation ever had.
 type Past struct {
 	views      *Views
 	store      *eventstore.Store
@@ -32,6 +33,8 @@ func NewPast(views *Views, store *eventstore.Store, at eventstore.Position) *Pas
 // A pastDelivery is a delivery as it was, and when what it had was removed.
 type pastDelivery struct {
 	domain.Delivery
+	created time.Time
+	updated time.Time
 	deleted *eventstore.Record                          // nil: it was not
 	removed map[domain.DestinationID]*eventstore.Record // destinations
 }
@@ -81,6 +84,7 @@ func (p *Past) load(ctx context.Context, ids ...domain.DeliveryID) error {
 			d.Delivery = d.Evolve(event.(domain.Event))
 		}
 		if d.ID != "" {
+			d.created, d.updated = records[0].RecordedAt, records[d.Revision-1].RecordedAt
 			p.deliveries[d.ID] = d
 		}
 	}

@@ -25,6 +25,7 @@ var statuses = []domain.DispatchStatus{domain.Pending, domain.Retrying, domain.H
 // views are what is asked of the present and of the past alike.
 type views interface {
 	Owned(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) error
+	Deliveries(ctx context.Context, org domain.OrganisationID, status domain.DeliveryStatus, page projections.Page) (projections.List[projections.Delivery], error)
 	Feed(ctx context.Context, org domain.OrganisationID, id string) (projections.Feed, error)
 	NumberAt(ctx context.Context, feed projections.Feed, t time.Time) (int64, error)
 	Companies(ctx context.Context, feed projections.Feed, page projections.FeedPage) (projections.List[projections.Company], error)
@@ -79,6 +80,12 @@ func (s survey) of(t require.TestingT, v views, with having) map[string]any {
 		}
 	}
 	for _, o := range []domain.OrganisationID{org, other} {
+		for _, status := range []domain.DeliveryStatus{"", domain.Active, domain.Paused} {
+			for _, page := range []projections.Page{{Limit: 1000}, {Limit: 1, Offset: 1}, {Limit: 2, After: string(s.deliveries[len(s.deliveries)/2])}} {
+				list, err := v.Deliveries(ctx, o, status, page)
+				note(fmt.Sprint(status, " deliveries of ", o, page), deliveriesInUTC(list), err)
+			}
+		}
 		for _, id := range s.deliveries {
 			note(fmt.Sprint(id, " of ", o), "", v.Owned(ctx, o, id))
 		}
@@ -129,6 +136,20 @@ func inUTC(list projections.List[projections.Dispatch]) projections.List[project
 			if *at != nil {
 				*at = new((*at).UTC())
 			}
+		}
+		items[i] = d
+	}
+	list.Items = items
+	return list
+}
+
+// deliveriesInUTC returns a list whose times are all in one zone, and which is never nil; but its rules are where there are none.
+func deliveriesInUTC(list projections.List[projections.Delivery]) projections.List[projections.Delivery] {
+	items := make([]projections.Delivery, len(list.Items))
+	for i, d := range list.Items {
+		d.CreatedAt, d.UpdatedAt = d.CreatedAt.UTC(), d.UpdatedAt.UTC()
+		if len(d.Rules) == 0 {
+			d.Rules = nil
 		}
 		items[i] = d
 	}

@@ -3156,6 +3156,9 @@ type ListDeliveriesParams struct {
 	// Status Only deliveries that have it.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
+	// AsOf Shows what was shown then: after the event at a position of the log, such as `Ledger-Position` or the audit trail tell, or at a time that has passed, such as `2025-11-30T12:00:00Z`. In a URL, `+` is written `%2B`. 404 of what was not there yet. What is shown as of a moment never changes; where what it is made of has not come so far within a few seconds, it is 503.
+	AsOf *AsOf `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// Limit How many items the page has at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -5466,6 +5469,13 @@ func (w *ServerInterfaceWrapper) ListDeliveries(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------

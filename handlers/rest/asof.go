@@ -38,9 +38,10 @@ func (s *Server) moment(ctx context.Context, text *string) (*eventstore.Position
 	return &at, nil
 }
 
-// views are what feeds and dispatches are read from: as they are, or as they were.
+// views are what deliveries, feeds and dispatches are read from: as they are, or as they were.
 type views interface {
 	Owned(ctx context.Context, org domain.OrganisationID, id domain.DeliveryID) error
+	Deliveries(ctx context.Context, org domain.OrganisationID, status domain.DeliveryStatus, page projections.Page) (projections.List[projections.Delivery], error)
 	Feed(ctx context.Context, org domain.OrganisationID, id string) (projections.Feed, error)
 	NumberAt(ctx context.Context, feed projections.Feed, t time.Time) (int64, error)
 	Companies(ctx context.Context, feed projections.Feed, page projections.FeedPage) (projections.List[projections.Company], error)
@@ -60,6 +61,26 @@ func (s *Server) viewsAt(ctx context.Context, at *eventstore.Position, models ..
 	return projections.NewPast(s.cfg.Views, s.cfg.Store, *at), nil
 }
 
+// pastListing returns what the parameters of a list ask for, and of what, or all that is wrong with them. What is listed is made of
+// what the read model of dispatches keeps.
+func (s *Server) pastListing(ctx context.Context, limit *Limit, offset *Offset, cursor *Cursor, asOf *AsOf, more ...domain.Fault) (listing, views, error) {
+	p, err := newListing(ctx, limit, offset, cursor)
+	faults, err := faultsIn(err)
+	if err != nil {
+		return p, nil, err
+	}
+	at, err := s.moment(ctx, asOf)
+	untimely, err := faultsIn(err)
+	if err != nil {
+		return p, nil, err
+	}
+	if err := invalid(slices.Concat(faults, more, untimely)); err != nil {
+		return p, nil, err
+	}
+	views, err := s.viewsAt(ctx, at, projections.Dispatches())
+	return p, views, err
+}
+
 // readDeliveryAsOf shows a delivery with its destinations as of a moment. All of that is in its stream.
 func (s *Server) readDeliveryAsOf(ctx context.Context, id domain.DeliveryID, text string) (ReadDeliveryResponseObject, error) {
 	at, err := s.asOf(ctx, text)
@@ -77,7 +98,7 @@ func (s *Server) readDeliveryAsOf(ctx context.Context, id domain.DeliveryID, tex
 	if !past.Exists(organisation(ctx)) {
 		return nil, domain.Errorf(domain.NotFound, "DELIVERY_NOT_FOUND", "there was no delivery %s at position %d", id, at)
 	}
-	view := viewOf(past.Delivery, records[0].RecordedAt, records[past.Revision-1].RecordedAt)
+	view := projections.DeliveryOf(past.Delivery, records[0].RecordedAt, records[past.Revision-1].RecordedAt)
 	return ReadDelivery200JSONResponse{
 		Body: showDetail(view, past.destinations(records)), Headers: ReadDelivery200ResponseHeaders{ETag: etag(view.Version)},
 	}, nil

@@ -15,12 +15,12 @@ import (
 
 // ListDeliveries shows a page of the caller's deliveries.
 func (s *Server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
-	p, err := newListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor)
+	p, views, err := s.pastListing(ctx, r.Params.Limit, r.Params.Offset, r.Params.Cursor, r.Params.AsOf)
 	if err != nil {
 		return nil, err
 	}
 	status := domain.DeliveryStatus(value(r.Params.Status))
-	list, err := s.cfg.Views.Deliveries(ctx, organisation(ctx), status, p.Page)
+	list, err := views.Deliveries(ctx, organisation(ctx), status, p.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -180,16 +180,7 @@ func (s *Server) delivery(ctx context.Context, o outcome, created bool) (project
 	case err != nil:
 		d.CreatedAt = o.Commit.RecordedAt
 	}
-	return viewOf(o.State, d.CreatedAt, o.Commit.RecordedAt), nil
-}
-
-// viewOf returns a delivery as the read model shows it once it has come to its last event.
-func viewOf(d domain.Delivery, created, updated time.Time) projections.Delivery {
-	return projections.Delivery{
-		ID: d.ID, Name: d.Name, Status: d.Status, Search: d.Search, Schedule: d.Schedule, Timezone: d.Timezone,
-		Rules: d.Profile.Rules, Threshold: d.Profile.Threshold, Profile: d.Profile.Version,
-		Version: eventstore.Version(d.Revision), CreatedAt: created, UpdatedAt: updated,
-	}
+	return projections.DeliveryOf(o.State, d.CreatedAt, o.Commit.RecordedAt), nil
 }
 
 // showDelivery returns a delivery as the API shows it.

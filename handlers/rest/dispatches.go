@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/openprospect/delivery-ledger/domain"
@@ -21,7 +20,7 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 	filter := projections.DispatchFilter{
 		Delivery: domain.DeliveryID(r.DeliveryID), Status: domain.DispatchStatus(value(q.Status)), Destination: domain.DestinationID(value(q.Destination)),
 	}
-	p, views, err := s.dispatchListing(ctx, q)
+	p, views, err := s.pastListing(ctx, q.Limit, q.Offset, q.Cursor, q.AsOf)
 	if err != nil {
 		return nil, err
 	}
@@ -43,25 +42,6 @@ func (s *Server) ListDispatches(ctx context.Context, r ListDispatchesRequestObje
 		}
 	}
 	return showDispatches(p, found, lastKey(found, func(d projections.Dispatch) string { return string(d.ID) })), nil
-}
-
-// dispatchListing returns what the parameters of a list of dispatches ask for, and of what, or all that is wrong with them.
-func (s *Server) dispatchListing(ctx context.Context, q ListDispatchesParams, more ...domain.Fault) (listing, views, error) {
-	p, err := newListing(ctx, q.Limit, q.Offset, q.Cursor)
-	faults, err := faultsIn(err)
-	if err != nil {
-		return p, nil, err
-	}
-	at, err := s.moment(ctx, q.AsOf)
-	untimely, err := faultsIn(err)
-	if err != nil {
-		return p, nil, err
-	}
-	if err := invalid(slices.Concat(faults, more, untimely)); err != nil {
-		return p, nil, err
-	}
-	views, err := s.viewsAt(ctx, at, projections.Dispatches())
-	return p, views, err
 }
 
 // listDispatchesHaving shows a page of the dispatches that had a status.

@@ -3,6 +3,7 @@ package rest_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ import (
 type watched struct {
 	client
 	f      *fixtures
-	paths  []string // that are shown
+	paths  []string // that are shown,
+	lists  []string // besides these, which all organisations have
 	pasts  map[int]map[string]map[string]any
 	things map[string]string
 }
@@ -28,7 +30,7 @@ func (w *watched) look(t *testing.T) {
 	t.Helper()
 	head := int(w.f.head(t))
 	w.pasts[head] = map[string]map[string]any{}
-	for _, path := range w.paths {
+	for _, path := range slices.Concat(w.paths, w.lists) {
 		a := w.send(t, "GET", path, "", "Ledger-Min-Position", strconv.Itoa(head))
 		if a.status == http.StatusOK {
 			w.pasts[head][path] = withoutCursor(t, a)
@@ -79,6 +81,8 @@ func watch(t *testing.T) *watched {
 	first := c.call(t, http.StatusOK, "POST", fill(t, base, w.things)+"/qualifications", company("comp_1")).items(t)[0]["delivery_id"].(string)
 	w.things["destination_id"], w.things["dispatch_id"] = dst, string(domain.DispatchIDFor(domain.HandOverID(first), domain.DestinationID(dst)))
 	path := fill(t, base, w.things)
+	c.createDelivery(t, `{"name":"Second","status":"paused"}`)
+	w.lists = []string{"/api/v1/deliveries", "/api/v1/deliveries?limit=1&offset=1", "/api/v1/deliveries?status=active", "/api/v1/deliveries?status=paused&limit=1"}
 	w.paths = []string{
 		path + "/companies", "/api/v1/deliveries/search_1/companies?limit=1", path + "/companies?limit=1&offset=1", path + "/dispatches",
 		path + "/dispatches?destination=" + dst, path + "/dispatches?destination=" + dst + "&sequence_after=1", fill(t, "/api/v1/dispatches/{dispatch_id}", w.things),
@@ -100,7 +104,12 @@ func watch(t *testing.T) *watched {
 	return w
 }
 
-func TestFeedsAndDispatchesAsOfAMomentAreWhatWasShownThen(t *testing.T) {
+// asOf returns a path as of a moment.
+func asOf(path, moment string) string {
+	return path + map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + "as_of=" + moment
+}
+
+func TestListsFeedsAndDispatchesAsOfAMomentAreWhatWasShownThen(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	stranger := w.f.foreigner(t)
@@ -108,8 +117,12 @@ func TestFeedsAndDispatchesAsOfAMomentAreWhatWasShownThen(t *testing.T) {
 		records, err := eventstore.ReadPage(t.Context(), w.f.pool, eventstore.Position(position), eventstore.Position(position))
 		require.NoError(t, err)
 		for _, moment := range []string{strconv.Itoa(position), records[0].RecordedAt.UTC().Format(time.RFC3339Nano)} {
+			for _, path := range w.lists {
+				require.Empty(t, stranger.call(t, http.StatusOK, "GET", asOf(path, moment), "").items(t))
+				require.Equal(t, shown[path], withoutCursor(t, w.call(t, http.StatusOK, "GET", asOf(path, moment), "")), "%s as of %s", path, moment)
+			}
 			for _, path := range w.paths {
-				asked := path + map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + "as_of=" + moment
+				asked := asOf(path, moment)
 				require.NotEqual(t, http.StatusOK, stranger.send(t, "GET", asked, "").status)
 				want, there := shown[path]
 				if !there {
@@ -120,11 +133,16 @@ func TestFeedsAndDispatchesAsOfAMomentAreWhatWasShownThen(t *testing.T) {
 			}
 		}
 	}
+	for _, path := range w.lists {
+		require.Empty(t, w.call(t, http.StatusOK, "GET", asOf(path, "0"), "").items(t))
+	}
 	for _, path := range w.paths {
-		asked := path + map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
-		w.call(t, http.StatusNotFound, "GET", asked+"as_of=0", "")
-		require.Equal(t, []string{"as_of"}, w.call(t, http.StatusUnprocessableEntity, "GET", asked+"as_of=2999-01-01T00:00:00Z", "").faults(t))
-		require.Equal(t, []string{"as_of"}, w.call(t, http.StatusUnprocessableEntity, "GET", asked+"as_of=1000000", "").faults(t))
+		w.call(t, http.StatusNotFound, "GET", asOf(path, "0"), "")
+	}
+	for _, path := range slices.Concat(w.paths, w.lists) {
+		for _, future := range []string{"2999-01-01T00:00:00Z", "1000000"} {
+			require.Equal(t, []string{"as_of"}, w.call(t, http.StatusUnprocessableEntity, "GET", asOf(path, future), "").faults(t))
+		}
 	}
 }
 

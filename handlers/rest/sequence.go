@@ -19,7 +19,7 @@ func (s *Server) listSequence(ctx context.Context, r ListDispatchesRequestObject
 		Delivery: domain.DeliveryID(r.DeliveryID), Destination: domain.DestinationID(value(q.Destination)),
 		After: value(q.SequenceAfter), Until: value(q.SequenceUntil),
 	}
-	p, views, err := s.dispatchListing(ctx, q, sequenceFaults(q)...)
+	p, views, err := s.pastListing(ctx, q.Limit, q.Offset, q.Cursor, q.AsOf, sequenceFaults(q)...)
 	if err != nil {
 		return nil, err
 	}
