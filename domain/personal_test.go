@@ -170,7 +170,7 @@ func TestWhatIsSealedIsNeverSent(t *testing.T) {
 func TestAnEMailAddressIsFoundWhereverItStands(t *testing.T) {
 	t.Parallel()
 	list := json.RawMessage(`[
-		{"id":"p1","email":"Jane.Doe@Acme.com"}, {"id":"p2","contact":{"mails":["x@acme.com"," JANE.DOE@ACME.COM "]}},
+		{"id":"p1","email":"Jane.Doe@Acme.com","score":1e400}, {"id":"p2","contact":{"mails":["x@acme.com"," JANE.DOE@ACME.COM "]}},
 		{"id":"p3","email":"jane.doe@acme.com.au"}, {"id":"p4","note":"jane.doe@acme.com left"}, {"id":"p5","jane.doe@acme.com":true}
 	]`)
 	ids, err := domain.ProspectsWith("jane.doe@acme.com", list)

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -88,7 +89,9 @@ func ProspectsWith(email string, list json.RawMessage) ([]string, error) {
 	var ids []string
 	for _, p := range prospects {
 		var value any
-		if err := json.Unmarshal(p.raw, &value); err != nil {
+		text := json.NewDecoder(bytes.NewReader(p.raw))
+		text.UseNumber() // some are beyond a float
+		if err := text.Decode(&value); err != nil {
 			return nil, fmt.Errorf("read prospect %s: %w", p.id, err)
 		}
 		if hasText(value, email) {

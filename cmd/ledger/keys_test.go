@@ -129,7 +129,7 @@ func TestOrganisationsAreCreatedAndListed(t *testing.T) {
 	createKey(t, database, "--organisation", strings.TrimSpace(made))
 	out, _, err := verb(t, "", "organisations", "list", "--database-url", database)
 	require.NoError(t, err)
-	require.Regexp(t, strings.TrimSpace(made)+` +20\d\d-\S+Z +Initech\n`, out)
+	require.Regexp(t, strings.TrimSpace(made)+` +20\d\d-\S+Z +for ever +Initech\n`, out)
 	require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 2, "a heading, and no other was made for the key")
 }
 

@@ -66,15 +66,21 @@ func (v *retentionVerb) Run(ctx context.Context, w world) error {
 	}
 	defer pool.Close()
 	var days *int
-	said := "for ever"
 	if !v.Forever {
-		days, said = &v.Days, "for "+counted(int64(v.Days), "day")
+		days = &v.Days
 	}
-	org, err := apikey.New(pool).Retain(ctx, v.Organisation, days)
-	if err != nil {
+	keys := apikey.New(pool)
+	org, ok, err := keys.Organisation(ctx, v.Organisation)
+	if err == nil && ok {
+		org, ok, err = keys.Retain(ctx, org.ID, days)
+	}
+	switch {
+	case err != nil:
 		return err
+	case !ok:
+		return fmt.Errorf("there is no organisation %s", v.Organisation)
 	}
-	_, err = fmt.Fprintf(w.out, "Personal data of %s (%s) is kept %s.\n", org.Name, org.ID, said)
+	_, err = fmt.Fprintf(w.out, "Personal data of %s (%s) is kept %s.\n", org.Name, org.ID, retention(days))
 	return err
 }
 
@@ -93,9 +99,17 @@ func (v *listOrganisationsVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tCREATED\tNAME")
+	fmt.Fprintln(table, "ID\tCREATED\tKEPT\tNAME")
 	for _, o := range list.Items {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", o.ID, o.CreatedAt.UTC().Format(time.RFC3339), o.Name)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", o.ID, o.CreatedAt.UTC().Format(time.RFC3339), retention(o.RetentionDays), o.Name)
 	}
 	return table.Flush()
+}
+
+// retention says for how long personal data is kept.
+func retention(days *int) string {
+	if days == nil {
+		return "for ever"
+	}
+	return "for " + counted(int64(*days), "day")
 }

@@ -55,6 +55,28 @@ func TestKeyLivesFromItsCreationToItsRevocation(t *testing.T) {
 	require.Equal(t, "revoked", admin.call(t, http.StatusOK, "GET", path, "").field(t, "status"))
 }
 
+func TestForHowLongPersonalDataIsKeptIsSet(t *testing.T) {
+	t.Parallel()
+	admin, _ := setup(t)
+	org := admin.call(t, http.StatusCreated, "POST", organisations, `{"name":"Globex"}`).header.Get("Location")
+	other := admin.call(t, http.StatusCreated, "POST", organisations, `{"name":"Globex"}`).header.Get("Location")
+	set := admin.call(t, http.StatusOK, "PUT", org+"/retention", `{"days":30}`)
+	require.EqualValues(t, 30, set.json(t)["retention_days"])
+	shown := admin.call(t, http.StatusOK, "GET", org, "")
+	require.JSONEq(t, string(set.body), string(shown.body))
+	require.Equal(t, set.header.Get("ETag"), shown.header.Get("ETag"))
+	require.NotContains(t, admin.call(t, http.StatusOK, "GET", other, "").json(t), "retention_days", "another of the same name")
+	for _, body := range []string{`{"days":0}`, `{"days":36501}`, `{"days":null}`, `{}`} {
+		require.Equal(t, []string{"days"}, admin.call(t, http.StatusUnprocessableEntity, "PUT", org+"/retention", body).faults(t), body)
+	}
+	for range 2 {
+		admin.call(t, http.StatusNoContent, "DELETE", org+"/retention", "")
+		require.NotContains(t, admin.call(t, http.StatusOK, "GET", org, "").json(t), "retention_days")
+	}
+	admin.call(t, http.StatusNotFound, "PUT", organisations+"/Globex/retention", `{"days":30}`)
+	admin.call(t, http.StatusNotFound, "DELETE", organisations+"/org_none/retention", "")
+}
+
 func TestRevokedAndExpiredKeysEndInEveryProcess(t *testing.T) {
 	t.Parallel()
 	admin, f := setup(t)

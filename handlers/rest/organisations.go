@@ -62,14 +62,45 @@ func (s *Server) ReadOrganisation(ctx context.Context, r ReadOrganisationRequest
 func (s *Server) organisation(ctx context.Context, id string) (apikey.Organisation, error) {
 	o, ok, err := s.cfg.Keys.Organisation(ctx, id)
 	if err == nil && (!ok || string(o.ID) != id) {
-		err = domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "there is no such organisation")
+		err = errNoOrganisation()
 	}
 	return o, err
 }
 
+func errNoOrganisation() error {
+	return domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "there is no such organisation")
+}
+
 // showOrganisation returns an organisation as the API shows it.
 func showOrganisation(o apikey.Organisation) Organisation {
-	return Organisation{ID: string(o.ID), Name: o.Name, CreatedAt: o.CreatedAt.UTC()}
+	return Organisation{ID: string(o.ID), Name: o.Name, RetentionDays: o.RetentionDays, CreatedAt: o.CreatedAt.UTC()}
+}
+
+// SetRetention says for how long what is personal of an organisation is kept.
+func (s *Server) SetRetention(ctx context.Context, r SetRetentionRequestObject) (SetRetentionResponseObject, error) {
+	o, err := s.retain(ctx, r.OrganisationID, &r.Body.Days)
+	if err != nil {
+		return nil, err
+	}
+	shown := showOrganisation(o)
+	return SetRetention200JSONResponse{Body: shown, Headers: SetRetention200ResponseHeaders{ETag: contentETag(shown)}}, nil
+}
+
+// EndRetention has what is personal of an organisation be kept for ever.
+func (s *Server) EndRetention(ctx context.Context, r EndRetentionRequestObject) (EndRetentionResponseObject, error) {
+	if _, err := s.retain(ctx, r.OrganisationID, nil); err != nil {
+		return nil, err
+	}
+	return EndRetention204Response{}, nil
+}
+
+// retain enters for how many days what is personal of an organisation is kept; nil: for ever.
+func (s *Server) retain(ctx context.Context, id string, days *int) (apikey.Organisation, error) {
+	o, ok, err := s.cfg.Keys.Retain(ctx, domain.OrganisationID(id), days)
+	if err == nil && !ok {
+		err = errNoOrganisation()
+	}
+	return o, err
 }
 
 // nameFaults returns what is wrong with a name beyond its length.

@@ -11,6 +11,7 @@ import (
 // log, its followers and the claims would have as much to do as when as many succeed, and those that do succeed would wait. What
 // was spread once begins, and so ends, spread. Nobody waits for a failure meanwhile.
 type pacer struct {
+	now  func() time.Time
 	mu   sync.Mutex
 	next time.Time // turn
 }
@@ -24,7 +25,7 @@ const (
 
 // wait waits for a failure's turn, or until ctx is done.
 func (p *pacer) wait(ctx context.Context) {
-	now := time.Now()
+	now := p.now()
 	timer := time.NewTimer(p.turn(now).Sub(now))
 	defer timer.Stop()
 	select {

@@ -14,7 +14,7 @@ func TestFailuresThatComeTogetherAreSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const many = 4096
-		var p pacer
+		p := pacer{now: time.Now}
 		began := time.Now()
 		var mu sync.Mutex
 		went := map[time.Duration]int{}
@@ -47,7 +47,7 @@ func TestFailuresThatComeTogetherAreSpread(t *testing.T) {
 func TestFailuresWaitNoMoreWhenAProcessStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var p pacer
+		p := pacer{now: time.Now}
 		ctx, stop := context.WithCancel(t.Context())
 		began := time.Now()
 		var waiting sync.WaitGroup

@@ -105,7 +105,7 @@ func Add(ctx context.Context, router *message.Router, cfg Config) (*Attempts, er
 		load:  newLoad(cfg.Workers), search: newSearch(cfg.Poll), held: map[attemptKey]bool{}, freed: make(chan struct{}, 1),
 	}
 	a := &attempter{
-		cfg: cfg, queue: queue, metrics: metrics, log: cfg.Log,
+		cfg: cfg, queue: queue, metrics: metrics, log: cfg.Log, failures: pacer{now: cfg.Now},
 		endpoints: &endpoints{pool: cfg.Pool, vault: cfg.Vault, now: cfg.Now, known: map[domain.DestinationID]endpoint{}},
 	}
 	router.AddConsumerHandler("attempts", "due", queue, a.handle)

@@ -44,10 +44,13 @@ func NewWithClock(pool *pgxpool.Pool, now func() time.Time) *Keys { return &Keys
 
 // An Organisation owns deliveries and keys.
 type Organisation struct {
-	ID        domain.OrganisationID `db:"id"`
-	Name      string                `db:"name"`
-	CreatedAt time.Time             `db:"created_at"`
+	ID            domain.OrganisationID `db:"id"`
+	Name          string                `db:"name"`
+	RetentionDays *int                  `db:"retention_days"` // for which what is personal is kept; nil: for ever
+	CreatedAt     time.Time             `db:"created_at"`
 }
+
+const organisationColumns = `id, name, retention_days, created_at`
 
 // CreateOrganisation adds an organisation. Names need not be unique.
 func (k *Keys) CreateOrganisation(ctx context.Context, name string) (Organisation, error) {
@@ -61,7 +64,7 @@ func (k *Keys) AddOrganisation(ctx context.Context, id domain.OrganisationID, na
 		INSERT INTO organisations (id, name)
 		VALUES ($1, $2)
 		ON CONFLICT (id) DO UPDATE SET name = organisations.name
-		RETURNING id, name, created_at`
+		RETURNING ` + organisationColumns
 	if strings.TrimSpace(name) == "" {
 		return Organisation{}, errors.New("create organisation: a name is required")
 	}
@@ -77,7 +80,7 @@ func (k *Keys) AddOrganisation(ctx context.Context, id domain.OrganisationID, na
 // name; and false when there is none.
 func (k *Keys) Organisation(ctx context.Context, nameOrID string) (Organisation, bool, error) {
 	const query = `
-		SELECT id, name, created_at
+		SELECT ` + organisationColumns + `
 		FROM organisations
 		WHERE id = $1 OR name = $1
 		ORDER BY (id = $1) DESC, id

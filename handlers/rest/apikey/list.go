@@ -14,7 +14,7 @@ import (
 // Organisations returns a page of all organisations, oldest first.
 func (k *Keys) Organisations(ctx context.Context, p projections.Page) (projections.List[Organisation], error) {
 	const count = `SELECT count(*) FROM organisations`
-	const query = `SELECT id, name, created_at FROM organisations WHERE id > $1 ORDER BY id LIMIT $2 OFFSET $3`
+	const query = `SELECT ` + organisationColumns + ` FROM organisations WHERE id > $1 ORDER BY id LIMIT $2 OFFSET $3`
 	var list projections.List[Organisation]
 	if err := k.pool.QueryRow(ctx, count).Scan(&list.Total); err != nil {
 		return list, fmt.Errorf("count organisations: %w", err)

@@ -2,21 +2,25 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/openprospect/delivery-ledger/domain"
 )
 
-// Retain has what is personal of the organisation of that ID, or the oldest of that name, be erased when it is so many days old; nil: never.
-func (k *Keys) Retain(ctx context.Context, nameOrID string, days *int) (Organisation, error) {
-	const query = `UPDATE organisations SET retention_days = $2, retention_applied_at = NULL WHERE id = $1`
-	org, ok, err := k.Organisation(ctx, nameOrID)
-	if err != nil {
-		return org, err
+// Retain has what is personal of an organisation be erased when it is so many days old; nil: never. It returns the organisation,
+// and false when there is none.
+func (k *Keys) Retain(ctx context.Context, id domain.OrganisationID, days *int) (Organisation, bool, error) {
+	const query = `UPDATE organisations SET retention_days = $2, retention_applied_at = NULL WHERE id = $1 RETURNING ` + organisationColumns
+	rows, _ := k.pool.Query(ctx, query, id, days) // CollectExactlyOneRow reports the error
+	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return org, false, nil
+	case err != nil:
+		return org, false, fmt.Errorf("set retention of %s: %w", id, err)
 	}
-	if !ok {
-		return org, fmt.Errorf("there is no organisation %s", nameOrID)
-	}
-	if _, err := k.pool.Exec(ctx, query, org.ID, days); err != nil {
-		return org, fmt.Errorf("set retention of %s: %w", org.ID, err)
-	}
-	return org, nil
+	return org, true, nil
 }

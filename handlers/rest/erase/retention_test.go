@@ -33,7 +33,7 @@ func TestWhatIsTooOldIsErased(t *testing.T) {
 	b := setup(t)
 	org, err := apikey.New(b.pool).CreateOrganisation(t.Context(), "Acme")
 	require.NoError(t, err)
-	_, err = apikey.New(b.pool).Retain(t.Context(), "Acme", new(30))
+	_, _, err = apikey.New(b.pool).Retain(t.Context(), org.ID, new(30))
 	require.NoError(t, err)
 	d, other := b.delivery(t, org.ID), b.delivery(t, theirs)
 	before := *b
