@@ -106,11 +106,18 @@ func unrecorded(tb testing.TB, pool *pgxpool.Pool, ids []string) []string {
 // the feed once, reached the receiver, and that the log is sound.
 func settle(tb testing.TB, c client, database, delivery string, s interface{ got(company string) int }, acked []string) {
 	tb.Helper()
+	var last atomic.Value
+	defer func() {
+		if tb.Failed() {
+			tb.Logf("%d companies were acknowledged; of their dispatches there were, at last, %v", len(acked), last.Load())
+		}
+	}()
 	require.Eventually(tb, func() bool {
 		if !c.caughtUp(tb) { // the feed and the dispatches come from two followers
 			return false
 		}
 		n := c.counts(tb, delivery)
+		last.Store(n)
 		return n["pending"]+n["retrying"]+n["held"] == 0 && n["delivered"] >= len(acked)
 	}, patience, 100*time.Millisecond, "something is still owed")
 	pulled := c.pull(tb, delivery, "100")
