@@ -108,9 +108,23 @@ func (f *faults) serve(n int) {
 func (f *faults) supervise(n int) {
 	select {
 	case <-f.running[n].Load().done:
+		require.NotContains(f.tb, f.running[n].Load().printed(), "panic:")
 		f.made["ended at its start"]++
 		f.serve(n)
 	default:
+	}
+}
+
+// steady waits until the processes are ready, once nothing happens to them any more.
+func (f *faults) steady() {
+	for n := range f.running {
+		for began := time.Now(); ; <-time.After(pollEvery) {
+			f.supervise(n)
+			if f.running[n].Load().at("").status(f.tb.Context(), "/readyz") == http.StatusOK {
+				break
+			}
+			require.Less(f.tb, time.Since(began), patience, "a process is not ready: %s", f.running[n].Load().printed())
+		}
 	}
 }
 
@@ -236,9 +250,7 @@ func TestFaultsAtRandomLoseNothingAndRepeatOnlyWhatWasUnderWay(t *testing.T) {
 		f.round()
 	}
 	l.end()
-	for n := range f.running {
-		f.supervise(n)
-	}
+	f.steady()
 	f.absolve(func() { expireLeases(t, f.pool) }) // what is left would only take its time
 
 	acked, unavailable, odd := l.report()
