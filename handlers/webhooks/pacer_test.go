@@ -26,7 +26,7 @@ func TestFailuresThatComeTogetherAreSpread(t *testing.T) {
 				went[time.Since(began)]++
 			}()
 		}
-		time.Sleep(failureWait)
+		<-time.After(failureWait)
 		synctest.Wait()
 		gone := 0
 		for at, n := range went {
