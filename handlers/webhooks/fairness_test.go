@@ -118,3 +118,23 @@ func TestOrganisationLeavesWorkersToTheNext(t *testing.T) {
 	healthy.await(t, 10)
 	require.Equal(t, 9, gate.peak(), "half of the workers, and half of what remained")
 }
+
+func TestFailuresThatComeTogetherAreRecordedOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	const failing = 100
+	b := setup(t)
+	b.cfg.Retries = domain.RetrySchedule{time.Hour}
+	broken := newReceiver(t, func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusInternalServerError) })
+	destinations := make([]domain.Destination, failing)
+	for i := range destinations {
+		destinations[i] = destination(broken.URL)
+	}
+	d := b.delivery(t, destinations...)
+	b.work(t)
+	b.qualify(t, d, "comp_1")
+	b.awaitCounts(t, d, projections.Counts{domain.Retrying: failing})
+	var took time.Duration
+	const query = `SELECT max(recorded_at) - min(recorded_at) FROM events WHERE type = 'attempt.failed'`
+	require.NoError(t, b.pool.QueryRow(t.Context(), query).Scan(&took))
+	require.Greater(t, took, 200*time.Millisecond, "at 200 a second it is half a second")
+}
