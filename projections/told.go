@@ -29,6 +29,27 @@ func (v *Views) DeliveriesEver(ctx context.Context, org domain.OrganisationID) (
 	return deliveries, nil
 }
 
+// Tellers returns the trails by type in which an organisation's deliveries ever had events of some types: those of a delivery together, in
+// the order of the types. It takes a look-up each, and not a question to the database.
+func (v *Views) Tellers(ctx context.Context, org domain.OrganisationID, types []string) ([]Trail, error) {
+	const query = `
+		SELECT d.delivery_id, t.type
+		FROM dispatch_deliveries d
+		CROSS JOIN unnest($2::text[]) WITH ORDINALITY AS t(type, place)
+		CROSS JOIN LATERAL (SELECT FROM history WHERE delivery_id = d.delivery_id AND type = t.type LIMIT 1) AS told
+		WHERE d.organisation_id = $1
+		ORDER BY d.delivery_id, t.place`
+	rows, _ := v.pool.Query(ctx, query, org, types) // CollectRows reports the error
+	trails, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t Trail, err error) {
+		err = row.Scan(&t.Delivery, &t.Type)
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("view what was told under %s: %w", org, err)
+	}
+	return trails, nil
+}
+
 // ToldAfter returns up to limit events of a type in a delivery's trail, after the one of a number and up to a position, in order.
 func (v *Views) ToldAfter(ctx context.Context, delivery domain.DeliveryID, eventType string, number int64, upTo eventstore.Position, limit int) ([]Told, error) {
 	const query = `

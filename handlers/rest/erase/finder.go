@@ -41,25 +41,27 @@ func tellings() []domain.Telling {
 // each calls visit for all of an organisation's events up to a position that tell of a company: those of one delivery and type
 // together, in order.
 func (f *Finder) each(ctx context.Context, org domain.OrganisationID, upTo eventstore.Position, visit func(projections.Told, domain.Telling) error) error {
-	deliveries, err := f.views.DeliveriesEver(ctx, org)
+	var types []string
+	for _, kind := range tellings() {
+		types = append(types, kind.EventType())
+	}
+	trails, err := f.views.Tellers(ctx, org, types)
 	if err != nil {
 		return err
 	}
-	for _, delivery := range deliveries {
-		for _, kind := range tellings() {
-			for number := int64(0); ; {
-				told, err := f.views.ToldAfter(ctx, delivery, kind.EventType(), number, upTo, page)
-				if err != nil {
-					return err
-				}
-				if err := f.visit(told, visit); err != nil {
-					return err
-				}
-				if len(told) < page {
-					break
-				}
-				number = told[len(told)-1].Number
+	for _, trail := range trails {
+		for number := int64(0); ; {
+			told, err := f.views.ToldAfter(ctx, trail.Delivery, trail.Type, number, upTo, page)
+			if err != nil {
+				return err
 			}
+			if err := f.visit(told, visit); err != nil {
+				return err
+			}
+			if len(told) < page {
+				break
+			}
+			number = told[len(told)-1].Number
 		}
 	}
 	return nil
