@@ -81,7 +81,7 @@ func (b *bombarded) bombard(tb testing.TB, in inputs, owner client, clients []cl
 		case openapi3.ParameterInPath:
 			path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(b.id(in, name)))
 		case openapi3.ParameterInQuery:
-			for in.odds(min(40, 200/len(b.parameters))) { // two of many; one that is given twice is broken
+			for in.odds(min(40, 100/len(b.parameters))) { // one of many; one that is given twice is broken
 				query.Add(name, plain(in.value(schema)))
 				if !in.odds(in.spoil) {
 					break
