@@ -18,7 +18,7 @@ type Told struct {
 	eventstore.Record
 }
 
-// DeliveriesEver returns all deliveries that an organisation has, or had.
+// DeliveriesEver returns all deliveries that an organisation has, or had, oldest first.
 func (v *Views) DeliveriesEver(ctx context.Context, org domain.OrganisationID) ([]domain.DeliveryID, error) {
 	const query = `SELECT delivery_id FROM dispatch_deliveries WHERE organisation_id = $1 ORDER BY delivery_id`
 	rows, _ := v.pool.Query(ctx, query, org) // CollectRows reports the error

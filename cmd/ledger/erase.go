@@ -47,10 +47,7 @@ func (v *eraseVerb) Run(ctx context.Context, w world) error {
 		return err
 	}
 	defer pool.Close()
-	org, ok, err := apikey.New(pool).Organisation(ctx, v.Organisation)
-	if err == nil && !ok {
-		err = fmt.Errorf("there is no organisation %s", v.Organisation)
-	}
+	org, err := findOrganisation(ctx, apikey.New(pool), v.Organisation)
 	if err != nil {
 		return err
 	}

@@ -70,18 +70,24 @@ func (v *retentionVerb) Run(ctx context.Context, w world) error {
 		days = &v.Days
 	}
 	keys := apikey.New(pool)
-	org, ok, err := keys.Organisation(ctx, v.Organisation)
-	if err == nil && ok {
-		org, ok, err = keys.Retain(ctx, org.ID, days)
-	}
-	switch {
-	case err != nil:
+	org, err := findOrganisation(ctx, keys, v.Organisation)
+	if err != nil {
 		return err
-	case !ok:
-		return fmt.Errorf("there is no organisation %s", v.Organisation)
+	}
+	if _, _, err := keys.Retain(ctx, org.ID, days); err != nil { // none is ever removed
+		return err
 	}
 	_, err = fmt.Fprintf(w.out, "Personal data of %s (%s) is kept %s.\n", org.Name, org.ID, retention(days))
 	return err
+}
+
+// findOrganisation returns the organisation of that name or ID. It is an error if there is none.
+func findOrganisation(ctx context.Context, keys *apikey.Keys, nameOrID string) (apikey.Organisation, error) {
+	org, ok, err := keys.Organisation(ctx, nameOrID)
+	if err == nil && !ok {
+		err = fmt.Errorf("there is no organisation %s", nameOrID)
+	}
+	return org, err
 }
 
 // listOrganisationsVerb is ledger organisations list.

@@ -61,13 +61,14 @@ func (s *Server) ReadOrganisation(ctx context.Context, r ReadOrganisationRequest
 // organisation returns the organisation of that ID. Names do not count here.
 func (s *Server) organisation(ctx context.Context, id string) (apikey.Organisation, error) {
 	o, ok, err := s.cfg.Keys.Organisation(ctx, id)
-	if err == nil && (!ok || string(o.ID) != id) {
-		err = errNoOrganisation()
-	}
-	return o, err
+	return o, organisationFault(ok && string(o.ID) == id, err)
 }
 
-func errNoOrganisation() error {
+// organisationFault returns what kept an organisation from being found: err, or that there is none.
+func organisationFault(ok bool, err error) error {
+	if ok || err != nil {
+		return err
+	}
 	return domain.Errorf(domain.NotFound, "ENTITY_NOT_FOUND", "there is no such organisation")
 }
 
@@ -97,10 +98,7 @@ func (s *Server) EndRetention(ctx context.Context, r EndRetentionRequestObject) 
 // retain enters for how many days what is personal of an organisation is kept; nil: for ever.
 func (s *Server) retain(ctx context.Context, id string, days *int) (apikey.Organisation, error) {
 	o, ok, err := s.cfg.Keys.Retain(ctx, domain.OrganisationID(id), days)
-	if err == nil && !ok {
-		err = errNoOrganisation()
-	}
-	return o, err
+	return o, organisationFault(ok, err)
 }
 
 // nameFaults returns what is wrong with a name beyond its length.

@@ -19,7 +19,7 @@ type pacer struct {
 // Bounds of a pacer.
 const (
 	failureEvery = 5 * time.Millisecond  // there is a turn,
-	failuresOnce = 20 * time.Millisecond // and that often those whose turn has come go, together, as pages are dearer than events.
+	failuresOnce = 20 * time.Millisecond // and that often those whose turn has come go, together: a page costs more than an event.
 	failureWait  = 8 * time.Second       // at most: well within [leaseMargin]
 )
 

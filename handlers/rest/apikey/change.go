@@ -46,8 +46,8 @@ func (k *Keys) Change(ctx context.Context, id string, c Change) (Key, bool, erro
 	var key Key
 	var ok bool
 	err := k.changing(ctx, id, c.If, func(tx pgx.Tx) (err error) {
-		rows, _ := tx.Query(ctx, query, id, c.Name, c.Tier, c.LimitPerHour, c.NeverExpires, c.ExpiresAt) // oneKey reports the error
-		key, ok, err = oneKey(rows)
+		rows, _ := tx.Query(ctx, query, id, c.Name, c.Tier, c.LimitPerHour, c.NeverExpires, c.ExpiresAt) // one reports the error
+		key, ok, err = one[Key](rows)
 		return err
 	})
 	if err != nil {
@@ -80,8 +80,8 @@ func (k *Keys) changing(ctx context.Context, id string, condition func(Key) erro
 	const query = `SELECT ` + columns + ` FROM api_keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE`
 	err := pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) error {
 		if condition != nil {
-			rows, _ := tx.Query(ctx, query, id) // oneKey reports the error
-			switch key, ok, err := oneKey(rows); {
+			rows, _ := tx.Query(ctx, query, id) // one reports the error
+			switch key, ok, err := one[Key](rows); {
 			case err != nil:
 				return err
 			case ok:
@@ -96,11 +96,11 @@ func (k *Keys) changing(ctx context.Context, id string, condition func(Key) erro
 	return err
 }
 
-// oneKey returns the key in rows, and false when there is none.
-func oneKey(rows pgx.Rows) (Key, bool, error) {
-	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+// one returns what is in rows, and false when there is nothing.
+func one[T any](rows pgx.Rows) (T, bool, error) {
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return key, false, nil
+		return v, false, nil
 	}
-	return key, err == nil, err
+	return v, err == nil, err
 }

@@ -85,15 +85,12 @@ func (k *Keys) Organisation(ctx context.Context, nameOrID string) (Organisation,
 		WHERE id = $1 OR name = $1
 		ORDER BY (id = $1) DESC, id
 		LIMIT 1`
-	rows, _ := k.pool.Query(ctx, query, nameOrID) // CollectExactlyOneRow reports the error
-	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return o, false, nil
-	case err != nil:
+	rows, _ := k.pool.Query(ctx, query, nameOrID) // one reports the error
+	o, ok, err := one[Organisation](rows)
+	if err != nil {
 		return o, false, fmt.Errorf("find organisation %q: %w", nameOrID, err)
 	}
-	return o, true, nil
+	return o, ok, nil
 }
 
 // A Key says who a caller is. The text of the key is no part of it.
@@ -193,9 +190,9 @@ func (k *Keys) add(ctx context.Context, n NewKey, text string) (Key, error) {
 	}
 	id, sum := n.Seed.KeyID(), sha256.Sum256([]byte(text))
 	scopes := append([]Scope{}, n.Scopes...) // never null
-	rows, _ := k.pool.Query(ctx, query,      // oneKey reports the error
+	rows, _ := k.pool.Query(ctx, query,      // one reports the error
 		id, n.Organisation, n.Name, sum[:], hint(text), scopes, n.Tier, n.LimitPerHour, n.ExpiresAt)
-	key, ok, err := oneKey(rows)
+	key, ok, err := one[Key](rows)
 	const noParent = "23503"
 	pgErr, refused := errors.AsType[*pgconn.PgError](err)
 	switch {

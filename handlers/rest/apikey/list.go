@@ -32,8 +32,8 @@ func (k *Keys) Organisations(ctx context.Context, p projections.Page) (projectio
 // Key returns the key of that ID, whether it is active or not, and false when there is none.
 func (k *Keys) Key(ctx context.Context, id string) (Key, bool, error) {
 	const query = `SELECT ` + columns + ` FROM api_keys WHERE id = $1`
-	rows, _ := k.pool.Query(ctx, query, id) // oneKey reports the error
-	key, ok, err := oneKey(rows)
+	rows, _ := k.pool.Query(ctx, query, id) // one reports the error
+	key, ok, err := one[Key](rows)
 	if err != nil {
 		return key, false, fmt.Errorf("read key %s: %w", id, err)
 	}

@@ -2,10 +2,7 @@ package apikey
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/openprospect/delivery-ledger/domain"
 )
@@ -14,13 +11,10 @@ import (
 // and false when there is none.
 func (k *Keys) Retain(ctx context.Context, id domain.OrganisationID, days *int) (Organisation, bool, error) {
 	const query = `UPDATE organisations SET retention_days = $2, retention_applied_at = NULL WHERE id = $1 RETURNING ` + organisationColumns
-	rows, _ := k.pool.Query(ctx, query, id, days) // CollectExactlyOneRow reports the error
-	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organisation])
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return org, false, nil
-	case err != nil:
+	rows, _ := k.pool.Query(ctx, query, id, days) // one reports the error
+	org, ok, err := one[Organisation](rows)
+	if err != nil {
 		return org, false, fmt.Errorf("set retention of %s: %w", id, err)
 	}
-	return org, true, nil
+	return org, ok, nil
 }

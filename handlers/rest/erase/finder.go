@@ -33,19 +33,10 @@ type found struct {
 	subjects [][]string // under which it does
 }
 
-// tellings returns the zero values of what tells of prospects.
-func tellings() []domain.Telling {
-	return []domain.Telling{domain.CompanyQualified{}, domain.CompanyDisqualified{}}
-}
-
 // each calls visit for all of an organisation's events up to a position that tell of a company: those of one delivery and type
 // together, in order.
 func (f *Finder) each(ctx context.Context, org domain.OrganisationID, upTo eventstore.Position, visit func(projections.Told, domain.Telling) error) error {
-	var types []string
-	for _, kind := range tellings() {
-		types = append(types, kind.EventType())
-	}
-	trails, err := f.views.Tellers(ctx, org, types)
+	trails, err := f.views.Tellers(ctx, org, []string{domain.CompanyQualified{}.EventType(), domain.CompanyDisqualified{}.EventType()})
 	if err != nil {
 		return err
 	}
