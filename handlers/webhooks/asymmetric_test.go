@@ -79,6 +79,7 @@ func TestPrivateKeySignsAndItsPublicKeyVerifies(t *testing.T) {
 	got = r.await(t, 3)[2]
 	require.Equal(t, []string{thirdSecret}, signedBy(t, got))
 	require.True(t, verifies(t, got, secondPublic))
+	b.settleIn(t, "deliveries")
 	shown, err := b.views.Destination(t.Context(), d.ID, dst.ID)
 	require.NoError(t, err)
 	require.Empty(t, shown.PublicKey)

@@ -138,7 +138,7 @@ func TestBackfillsThatAreKilledAgainAndAgainGiveEachOnce(t *testing.T) {
 		stop := b.replays(t, 5, companies)
 		<-time.After(rand.N(time.Duration(kills+5) * 2 * time.Millisecond)) // the instant
 		stop()
-		b.settleReplays(t)
+		b.settleIn(t, "replays")
 		for _, id := range jobs {
 			shown, err := b.views.Replay(t.Context(), d.ID, id)
 			require.NoError(t, err)

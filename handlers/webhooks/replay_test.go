@@ -160,7 +160,7 @@ func TestReplayThatIsKilledAgainAndAgainReplaysEachOnce(t *testing.T) {
 		stop := b.replays(t, 5, companies)
 		<-time.After(rand.N(time.Duration(kills+5) * 2 * time.Millisecond)) // the instant
 		stop()
-		b.settleReplays(t)
+		b.settleIn(t, "replays")
 		shown, err := b.views.Replay(t.Context(), d.ID, id)
 		require.NoError(t, err)
 		if shown.Status == domain.ReplayDone {
@@ -173,14 +173,6 @@ func TestReplayThatIsKilledAgainAndAgainReplaysEachOnce(t *testing.T) {
 	require.EqualValues(t, companies, b.awaitReplay(t, d, id, domain.ReplayDone).Replayed)
 	b.awaitCounts(t, d, projections.Counts{domain.Delivered: companies})
 	require.Len(t, r.await(t, 2*companies), 2*companies)
-}
-
-// settleReplays waits until the read model of replays shows all that the log has.
-func (b *bundle) settleReplays(t *testing.T) {
-	t.Helper()
-	head, err := b.store.Head(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, b.store.Await(t.Context(), "replays", head))
 }
 
 func TestReplayThatDiesBetweenABatchAndItsPlaceReplaysEachOnce(t *testing.T) {

@@ -170,9 +170,15 @@ func (b *bundle) set(tb testing.TB, d domain.Delivery, status domain.DeliverySta
 // settle waits until the read model of dispatches shows all that the log has.
 func (b *bundle) settle(tb testing.TB) {
 	tb.Helper()
+	b.settleIn(tb, "dispatches")
+}
+
+// settleIn is settle for a read model by its name: each follows the log on its own.
+func (b *bundle) settleIn(tb testing.TB, projection string) {
+	tb.Helper()
 	head, err := b.store.Head(tb.Context())
 	require.NoError(tb, err)
-	require.NoError(tb, b.store.Await(tb.Context(), "dispatches", head))
+	require.NoError(tb, b.store.Await(tb.Context(), projection, head))
 }
 
 // counts returns the numbers of a delivery's dispatches by status; those that are not 0.
