@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,11 +33,8 @@ var phases = []phase{
 
 // reached returns a channel that is closed when a process on the wire gets to the phase, where it stays.
 func (p phase) reached(w *wire) <-chan struct{} {
-	var mu sync.Mutex
 	passed, held := map[int]int{}, make(chan struct{})
 	w.hold(func(conn int, toServer bool, piece []byte) bool {
-		mu.Lock()
-		defer mu.Unlock()
 		for toServer && passed[conn] < len(p.pieces)-1 && bytes.Contains(piece, []byte(p.pieces[passed[conn]])) {
 			passed[conn]++
 		}

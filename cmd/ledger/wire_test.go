@@ -19,6 +19,7 @@ type wire struct {
 	address  string
 	listener net.Listener
 	pumps    sync.WaitGroup
+	turn     sync.Mutex // one call of holds at a time
 
 	mu    sync.Mutex
 	flow  chan struct{} // closed: bytes pass
@@ -55,8 +56,8 @@ func newWire(tb testing.TB, database string) *wire {
 	return w
 }
 
-// hold has holds asked about each piece that passes on a connection made from now on, in order and one at a time. When it
-// says so, neither that piece nor any after it in the same direction arrives.
+// hold has holds asked about each piece that passes on a connection made from now on, in order, and one at a time of all
+// connections. When it says so, neither that piece nor any after it in the same direction arrives.
 func (w *wire) hold(holds func(conn int, toServer bool, piece []byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,15 +134,14 @@ func (w *wire) connect(client net.Conn) {
 	if down {
 		return
 	}
-	var turn sync.Mutex // of the two directions
 	var both sync.WaitGroup
 	pump := func(toServer bool, from, to net.Conn) {
 		both.Go(func() {
 			defer from.Close()
 			defer to.Close()
 			w.pump(from, to, func(piece []byte) bool {
-				turn.Lock()
-				defer turn.Unlock()
+				w.turn.Lock()
+				defer w.turn.Unlock()
 				return holds(conn, toServer, piece)
 			})
 		})
