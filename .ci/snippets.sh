@@ -26,4 +26,4 @@ trap 'rm -rf "$modules"' EXIT
 npm install --prefix "$modules" --silent --no-audit --no-fund --ignore-scripts express@5 @duckdb/node-api@1.5.6-r.1
 
 go vet -tags snippets ./cmd/ledger
-NODE_PATH=$modules/node_modules go test -tags snippets -count=1 -timeout=2m -run '^TestSnippet' ./cmd/ledger
+NODE_PATH=$modules/node_modules go test -tags snippets -count=1 -timeout=10m -run '^TestSnippet' ./cmd/ledger

@@ -27,6 +27,6 @@ func TestLagIsInEventsAndInTimeSinceTheFirst(t *testing.T) {
 	require.Equal(t, eventstore.Lag{Follower: "current"}, lags[1])
 	require.Equal(t, "behind", lags[0].Follower)
 	require.Equal(t, int64(3), lags[0].Events)
-	require.InDelta(t, time.Since(since).Seconds(), lags[0].Seconds, 5)
+	require.InDelta(t, time.Since(since).Seconds(), lags[0].Seconds, patience.Seconds())
 	require.Positive(t, lags[0].Seconds)
 }

@@ -67,6 +67,7 @@ func TestOperationalWebhooksAreWhatTheContractSays(t *testing.T) {
 		c.holdToContract(t, got, names[told.Event])
 		delete(names, told.Event)
 	}
+	c.awaitCaughtUp(t)
 	require.EqualValues(t, 1, c.must(t, http.StatusOK, "GET", path+"/events?type=destination.recovered", "")["total"])
 }
 

@@ -138,10 +138,10 @@ func TestDemoDeliversItsSamplesAndSaysWhatToTryNext(t *testing.T) {
 	require.Contains(t, printed, "KEY=$(cat '"+filepath.Join(dir, "api-key")+"')")
 	commands := curls(t, strings.ReplaceAll(printed, "$KEY", keptKey(t, dir)))
 	require.Len(t, commands, 3)
-	require.Eventually(t, func() bool { // the read model is a moment behind what is printed
-		return commands[0].send(t, http.StatusOK)["counts"].(map[string]any)["delivered"] == 200.0
+	require.Eventually(t, func() bool { // the read models are a moment behind what is printed
+		items := commands[1].send(t, http.StatusOK)["items"].([]any)
+		return commands[0].send(t, http.StatusOK)["counts"].(map[string]any)["delivered"] == 200.0 && len(items) == 2
 	}, patience, pollEvery)
-	require.Len(t, commands[1].send(t, http.StatusOK)["items"], 2)
 	require.EqualValues(t, 1, commands[2].send(t, http.StatusOK)["accepted"])
 	require.Eventually(t, func() bool { return strings.Contains(p.printed(), "My Company") }, patience, pollEvery, "it stays up")
 	require.NoError(t, p.stop(t))

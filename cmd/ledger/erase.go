@@ -80,7 +80,7 @@ func (v *eraseVerb) count(ctx context.Context, w world, e *engine, org domain.Or
 	if err != nil {
 		return err
 	}
-	for _, p := range []projections.Projection{projections.History(), projections.Dispatches()} {
+	for _, p := range erase.Reads() {
 		if err := e.store.Await(ctx, p.Name, head); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -29,8 +30,10 @@ func newEcho(t *testing.T) string {
 func (c client) awaitErased(t *testing.T, id string) (shown map[string]any) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		shown = c.must(t, http.StatusOK, http.MethodGet, "/api/v1/erasures/"+id, "")
-		return shown["status"] == "ended"
+		status, _, body, err := c.do(t.Context(), http.MethodGet, "/api/v1/erasures/"+id, "", "")
+		require.NoError(t, err)
+		shown = nil
+		return status == http.StatusOK && json.Unmarshal(body, &shown) == nil && shown["status"] == "ended" // 404 at first
 	}, patience, pollEvery)
 	return shown
 }
@@ -48,6 +51,7 @@ func TestWhoIsErasedIsFoundNowhereAndProofsHold(t *testing.T) {
 			"qualification_score":80},
 		{"company":{"id":"comp_2","name":"Acme"},"prospects":[{"id":"pros_3","name":"Joan Meier"}],"qualification_score":80}]`)
 	c.awaitCount(t, delivery, "retrying", 2)
+	c.awaitCaughtUp(t)
 	kept := filepath.Join(t.TempDir(), "kept.txt")
 	out, errs, err := verb(t, "", "checkpoint", "--encryption-key", encryption, "--database-url", database)
 	require.NoError(t, err, errs)

@@ -203,7 +203,7 @@ func (f *faults) requireExcused(j *journal) (repeats int) {
 		}
 		at, ok := recorded[c.key()]
 		require.True(f.tb, ok, "the log has no attempt %d for %s", c.attempt, c.company)
-		require.True(f.tb, c.at.Before(at.Add(time.Second)) || during(f.paused, at, c.at), "%s came %s after its outcome", c.company, c.at.Sub(at))
+		require.True(f.tb, c.at.Before(at.Add(longestFault)) || during(f.paused, at, c.at), "%s came %s after its outcome", c.company, c.at.Sub(at))
 		last[c.key()] = c
 	}
 	return repeats
@@ -244,7 +244,7 @@ func TestFaultsAtRandomLoseNothingAndRepeatOnlyWhatWasUnderWay(t *testing.T) {
 		f.wires[n] = newWire(t, database)
 		f.serve(n)
 	}
-	delivery := c.delivery(t, j.url)
+	delivery := c.deliveryWithin(t, j.url, time.Second)
 	l := startLoad(t, c, delivery, 2)
 	for began := time.Now(); time.Since(began) < *faultTime; f.pass(longestFault / 4) {
 		f.round()

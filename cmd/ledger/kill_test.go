@@ -17,15 +17,6 @@ import (
 	"github.com/openprospect/delivery-ledger/migrations/testdb"
 )
 
-// slowDestination makes a delivery whose destination may take a minute to answer.
-func (c client) slowDestination(tb testing.TB, url string) string {
-	tb.Helper()
-	id := c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM Sync"}`)["id"].(string)
-	c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+id+"/destinations",
-		`{"type":"webhook","url":"`+url+`","auth_type":"bearer","auth_token":"your-secret-token","timeout_seconds":60}`)
-	return id
-}
-
 // lock executes a statement that locks, and keeps the lock until it is released or the test ends.
 func lock(tb testing.TB, pool *pgxpool.Pool, statement string) (release func()) {
 	tb.Helper()
@@ -224,7 +215,7 @@ func startDoomed(t *testing.T, pool *pgxpool.Pool, key string) (*doomed, *proces
 	})
 	p := serve(t, d.wire.url+"&application_name=doomed", key)
 	d.client = p.at(newKey(t, database))
-	d.delivery = d.slowDestination(t, d.journal.url)
+	d.delivery = d.client.delivery(t, d.journal.url)
 	return d, p
 }
 

@@ -33,13 +33,17 @@ func listedMetrics(t *testing.T) []string {
 	return names
 }
 
-// scrape returns what /metrics tells.
-func (c client) scrape(t *testing.T) string {
+// scrape returns what /metrics tells, once it tells of as many attempts: each is counted after it was recorded.
+func (c client) scrape(t *testing.T, attempts int) (text string) {
 	t.Helper()
-	status, _, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, status)
-	return string(body)
+	require.Eventually(t, func() bool {
+		status, _, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status)
+		text = string(body)
+		return int(metric(t, text, "ledger_attempts_total")) == attempts && metric(t, text, "ledger_workers_busy") == 0
+	}, patience, pollEvery)
+	return text
 }
 
 func TestMetricsAreThoseThatTheReadmeLists(t *testing.T) {
@@ -56,10 +60,7 @@ func TestMetricsAreThoseThatTheReadmeLists(t *testing.T) {
 	c.qualify(t, delivery, "comp_1")
 	c.awaitCount(t, delivery, "delivered", 1)
 
-	text := c.scrape(t)
-	for metric(t, text, "ledger_workers_busy") > 0 { // an attempt is counted after it was recorded
-		text = c.scrape(t)
-	}
+	text := c.scrape(t, 2)
 	var told []string
 	for line := range strings.Lines(text) {
 		if fields := strings.Fields(line); fields[1] == "TYPE" && strings.HasPrefix(fields[2], "ledger_") {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,14 @@ func TestMain(m *testing.M) {
 
 // patience bounds whatever a test waits for.
 const patience = 2 * time.Minute
+
+// shorter returns n, or a fifth of it in a run with -short, which the race detector slows down.
+func shorter(n int) int {
+	if testing.Short() {
+		return n / 5
+	}
+	return n
+}
 
 // pollEvery is how often a test looks at what it waits for.
 const pollEvery = 10 * time.Millisecond
@@ -289,12 +298,19 @@ func (c client) must(tb testing.TB, status int, method, path, body string) map[s
 	return fields
 }
 
-// delivery makes a delivery with a webhook destination and returns its ID.
+// delivery makes a delivery with a webhook destination, which has all the time to answer, and returns its ID.
 func (c client) delivery(tb testing.TB, url string) string {
+	tb.Helper()
+	return c.deliveryWithin(tb, url, time.Minute)
+}
+
+// deliveryWithin is delivery to a destination that has to answer within a time, in whole seconds. A lease of its dispatches ends
+// that much later.
+func (c client) deliveryWithin(tb testing.TB, url string, timeout time.Duration) string {
 	tb.Helper()
 	id := c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"CRM Sync"}`)["id"].(string)
 	c.must(tb, http.StatusCreated, http.MethodPost, "/api/v1/deliveries/"+id+"/destinations",
-		`{"type":"webhook","url":"`+url+`","auth_type":"bearer","auth_token":"your-secret-token","timeout_seconds":1}`)
+		`{"type":"webhook","url":"`+url+`","auth_type":"bearer","auth_token":"your-secret-token","timeout_seconds":`+strconv.Itoa(int(timeout.Seconds()))+`}`)
 	return id
 }
 

@@ -126,7 +126,7 @@ func company(n int) string { return fmt.Sprintf("comp_%06d", n) }
 
 func TestPullDuringIngestSkipsNothingAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
-	const writers, each = 8, 2500
+	writers, each := 8, shorter(2500)
 	database := testdb.URL(t)
 	c := serve(t, database, encryptionKey()).at(newKey(t, database))
 	delivery := c.must(t, http.StatusCreated, http.MethodPost, "/api/v1/deliveries", `{"name":"Warehouse"}`)["id"].(string)

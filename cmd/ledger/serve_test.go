@@ -63,6 +63,7 @@ func TestProcessesOfDifferentRolesDeliverTogether(t *testing.T) {
 	api.awaitCount(t, delivery, "delivered", 1)
 	require.Len(t, r.got(), 1)
 
+	api.awaitCaughtUp(t)
 	destinations := "/api/v1/deliveries/" + delivery + "/destinations"
 	list := api.must(t, http.StatusOK, http.MethodGet, destinations, "")["items"].([]any)
 	one := destinations + "/" + list[0].(map[string]any)["id"].(string)
@@ -126,13 +127,14 @@ func TestStatusAndContractAreServed(t *testing.T) {
 	}
 	require.Equal(t, []string{"database", "follower tree", "follower deliveries", "follower companies", "follower dispatches", "follower erasures", "follower history", "follower replays", "follower requalifications", "follower stats", "follower daily", "attempts"}, names)
 
-	_, header, body, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
+	text := c.scrape(t, 1)
+	_, header, _, err := c.do(t.Context(), http.MethodGet, "/metrics", "", "")
 	require.NoError(t, err)
 	require.Contains(t, header.Get("Content-Type"), "text/plain")
 	for _, name := range []string{
 		"go_goroutines", "process_open_fds", "ledger_log_appended_events_total", "ledger_attempts_total", "ledger_http_requests_total",
 	} {
-		require.Positive(t, metric(t, string(body), name), name)
+		require.Positive(t, metric(t, text, name), name)
 	}
 
 	contract := c.must(t, http.StatusOK, http.MethodGet, "/openapi.json", "")

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -41,14 +42,14 @@ func TestStoppedProcessEndsFastSlowAndHangingAttemptsAndClaimsNoMore(t *testing.
 		case c.company == "comp_slow":
 			<-goOn
 		case c.company == "comp_hanging" && c.attempt == 1:
-			<-r.Context().Done() // until the time-out of a second
+			<-r.Context().Done() // until the time-out
 			return
 		}
 		taken(w, r, c, tell)
 	})
 	p := serve(t, database, key, "--attempts-per-destination", "1", "--retry-schedule", "1s")
 	c := p.at(newKey(t, database))
-	patient, hasty := c.slowDestination(t, j.url), c.delivery(t, j.url)
+	patient, hasty := c.delivery(t, j.url), c.deliveryWithin(t, j.url, 5*time.Second)
 	c.qualify(t, patient, "comp_fast")
 	c.awaitCount(t, patient, "delivered", 1)
 	c.qualify(t, patient, "comp_slow")
@@ -99,7 +100,7 @@ func TestSecondSignalEndsAProcessAtOnceAndLosesNothing(t *testing.T) {
 			})
 			p := serve(t, database, key)
 			c := p.at(newKey(t, database))
-			delivery := c.slowDestination(t, j.url)
+			delivery := c.delivery(t, j.url)
 			c.qualify(t, delivery, comp)
 			j.await(t, 1)
 			p.terminate(t)

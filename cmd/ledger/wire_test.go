@@ -14,6 +14,7 @@ import (
 // A wire is all that connects a process with Postgres, until a test cuts or stalls it. It knows
 // nothing of what it passes.
 type wire struct {
+	tb       testing.TB
 	url      string // of the database, by the wire
 	network  string // of Postgres
 	address  string
@@ -34,7 +35,7 @@ func newWire(tb testing.TB, database string) *wire {
 	tb.Helper()
 	config, err := pgx.ParseConfig(database)
 	require.NoError(tb, err)
-	w := &wire{network: "tcp", address: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
+	w := &wire{tb: tb, network: "tcp", address: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
 	if config.Host[0] == '/' {
 		w.network, w.address = "unix", config.Host+"/.s.PGSQL."+strconv.Itoa(int(config.Port))
 	}
@@ -117,6 +118,7 @@ func (w *wire) connect(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial(w.network, w.address) //nolint:noctx // the cut ends it
 	if err != nil {
+		w.tb.Logf("Postgres is not reached: %v", err)
 		return
 	}
 	defer server.Close()

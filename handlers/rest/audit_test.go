@@ -15,6 +15,7 @@ import (
 	"github.com/openprospect/delivery-ledger/eventstore"
 	"github.com/openprospect/delivery-ledger/eventstore/proof"
 	"github.com/openprospect/delivery-ledger/handlers/rest/apikey"
+	"github.com/openprospect/delivery-ledger/projections"
 )
 
 // checkpoint asks for a signed state of the log over an event at least, and checks its signature.
@@ -139,6 +140,7 @@ func TestProofsAreOfOnesOwnEvents(t *testing.T) {
 	c.call(t, http.StatusOK, "GET", excluded, "")
 	foreign.call(t, http.StatusNotFound, "GET", excluded, "")
 	c.call(t, http.StatusNoContent, "DELETE", "/api/v1/deliveries/"+delivery, "")
+	f.shown(t, projections.Dispatches())
 	c.call(t, http.StatusOK, "GET", "/api/v1/audit/proof?position=1", "")
 	f.client(t, f.org, apikey.DeliveriesRead).call(t, http.StatusForbidden, "GET", "/api/v1/audit/proof?position=1", "")
 	for _, query := range []string{"", "?position=0", "?position=x", "?position=1&position=2", "?position=99999999999999999999"} {

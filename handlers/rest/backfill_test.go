@@ -85,7 +85,7 @@ func TestWhatIsBackfilledIsShownWithWhatIsSent(t *testing.T) {
 		Delivery: delivery.State, Replay: "rpl_1",
 	})
 	require.NoError(t, err)
-	f.shown(t, projections.Dispatches())
+	f.settled(t)
 
 	shown := c.call(t, http.StatusOK, "GET", "/api/v1/dispatches/"+string(dispatch), "")
 	require.Equal(t, []any{"pending", handOver, 1.0}, []any{shown.json(t)["status"], shown.json(t)["delivery_id"], shown.json(t)["sequence"]})

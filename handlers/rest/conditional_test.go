@@ -184,7 +184,8 @@ func TestAdminWhoHasItGetsNoBody(t *testing.T) {
 	require.NotEqual(t, org.header.Get("ETag"), admin.call(t, http.StatusCreated, "POST", organisations, `{"name":"Globex"}`).header.Get("ETag"))
 
 	soon := admin.call(t, http.StatusCreated, "POST", org.header.Get("Location")+"/keys",
-		`{"name":"CRM","scopes":[],"expires_at":"`+time.Now().Add(time.Second).Format(time.RFC3339Nano)+`"}`)
+		`{"name":"CRM","scopes":[],"expires_at":"`+time.Now().Add(5*time.Second).Format(time.RFC3339Nano)+`"}`)
+	require.Equal(t, "active", soon.field(t, "status"))
 	require.Eventually(t, func() bool {
 		a := admin.call(t, http.StatusOK, "GET", soon.header.Get("Location"), "")
 		return a.field(t, "status") == "expired" && a.header.Get("ETag") != soon.header.Get("ETag")

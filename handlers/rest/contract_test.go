@@ -171,6 +171,9 @@ func (b *bombarded) judge(t *testing.T) {
 		}
 	}
 	t.Logf("%v", b.statuses)
+	if testing.Short() {
+		return // few requests may all be refused
+	}
 	require.GreaterOrEqual(t, accepted+refused, 30*bout, "there were few requests")
 	require.NotZero(t, accepted, "nothing was accepted")
 	if b.spec.Security == nil {

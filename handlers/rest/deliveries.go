@@ -150,8 +150,10 @@ func (s *Server) execute(ctx context.Context, cmd eventstore.Command[domain.Deli
 	return o, err
 }
 
-// settling is how long a write waits until it can be read.
-const settling = 2 * time.Second
+// settling bounds how long a write waits until it can be read, by half of the server's patience.
+func (s *Server) settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.cfg.Patience/2)
+}
 
 // settle waits until the read model shows what was committed, for a while: what is done is
 // done, and the answer must say so.
@@ -161,7 +163,7 @@ func (s *Server) settle(ctx context.Context, c eventstore.Commit) {
 
 // settleOn is like settle, of another read model.
 func (s *Server) settleOn(ctx context.Context, p projections.Projection, c eventstore.Commit) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
+	ctx, cancel := s.settling(ctx)
 	defer cancel()
 	_ = s.cfg.Store.Await(ctx, p.Name, c.Position) // the answer is right without it
 }

@@ -129,7 +129,7 @@ func (s *Server) disabling(ctx context.Context, cmd domain.EnableDestination) (p
 // the disabling told or is known now. If one has succeeded since, it is what may have been under way.
 func (s *Server) failingSince(ctx context.Context, id domain.DestinationID, past disabling) *time.Time {
 	const longestAttempt = time.Minute
-	await, cancel := context.WithTimeout(ctx, settling)
+	await, cancel := s.settling(ctx)
 	defer cancel()
 	if head, err := s.cfg.Store.Head(await); err == nil {
 		_ = s.cfg.Store.Await(await, projections.Dispatches().Name, head) // what is late is not known

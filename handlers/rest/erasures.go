@@ -7,6 +7,7 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
+	"github.com/openprospect/delivery-ledger/handlers/rest/erase"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -64,7 +65,11 @@ func (s *Server) tryErasure(ctx context.Context, start domain.StartErasure, emai
 	if err != nil {
 		return nil, err
 	}
-	s.settleOn(ctx, projections.History(), eventstore.Commit{Position: head}) // what is late is not counted
+	for _, p := range erase.Reads() { // what is late would not be counted
+		if err := s.cfg.Store.Await(ctx, p.Name, head); err != nil {
+			return nil, err
+		}
+	}
 	c, err := s.finder.Count(ctx, start.Organisation, start.Subject, email, head)
 	if err != nil {
 		return nil, err

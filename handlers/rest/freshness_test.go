@@ -100,7 +100,7 @@ func TestReadWaitsForAWhileOnly(t *testing.T) {
 	require.Contains(t, refused.field(t, "message"), minPosition)
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
 	c.call(t, http.StatusOK, "GET", "/api/v1/deliveries/"+id+"/companies", "", minPosition, before)
-	hasty.call(t, http.StatusOK, "GET", "/api/v1/prospect-searches", "", minPosition, a.header.Get("Ledger-Position"))
+	c.call(t, http.StatusOK, "GET", "/api/v1/prospect-searches", "", minPosition, a.header.Get("Ledger-Position"))
 }
 
 func TestPositionsThatThereAreNot(t *testing.T) {

@@ -73,7 +73,7 @@ func (s *Server) find(ctx context.Context, start *domain.StartReplay) error {
 	if empty {
 		return nil
 	}
-	await, cancel := context.WithTimeout(ctx, settling)
+	await, cancel := s.settling(ctx)
 	defer cancel()
 	_ = s.cfg.Store.Await(await, projections.Dispatches().Name, filter.UpTo) // what is late is counted less, and replayed all the same
 	start.Count, err = s.cfg.Views.CountEnded(ctx, filter)

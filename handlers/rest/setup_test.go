@@ -36,7 +36,7 @@ import (
 
 // How long something may take that happens by itself, and how often tests look.
 const (
-	waitFor = 10 * time.Second
+	waitFor = 2 * time.Minute
 	tick    = 20 * time.Millisecond
 )
 
@@ -154,6 +154,7 @@ func setup(tb testing.TB, adjust ...func(*rest.Config)) (client, *fixtures) {
 func (f *fixtures) config(adjust ...func(*rest.Config)) rest.Config {
 	cfg := rest.Config{
 		Store: f.store, Views: projections.NewViews(f.pool), Keys: f.keys, Vault: f.vault, Tester: testers{f},
+		Patience:    waitFor,
 		Idempotency: idempotency.New(f.pool, newSealer(f.pool)),
 		Notary:      f.notary,
 		Keyring:     personal.NewKeyring(f.subjects),

@@ -52,10 +52,11 @@ func (s slow) Test(ctx context.Context, delivery domain.DeliveryID, d domain.Des
 
 func TestTestMayTakeTheTimeOfItsDestination(t *testing.T) {
 	t.Parallel()
-	c, _ := setup(t, func(cfg *rest.Config) {
-		cfg.Tester, cfg.Patience = slow{cfg.Tester.(testers)}, time.Second
-	})
+	c, f := setup(t)
 	path := "/api/v1/deliveries/" + c.createDelivery(t, sampleDelivery) + "/destinations"
 	one := path + "/" + c.call(t, http.StatusCreated, "POST", path, sampleDestination).field(t, "id")
+	c.url = f.serve(t, func(cfg *rest.Config) {
+		cfg.Tester, cfg.Patience = slow{cfg.Tester.(testers)}, time.Second
+	}).URL
 	c.call(t, http.StatusOK, "POST", one+"/test", "")
 }

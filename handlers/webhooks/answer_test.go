@@ -17,16 +17,22 @@ import (
 	"github.com/openprospect/delivery-ledger/handlers/webhooks"
 )
 
-// answersTo makes one attempt at each of the URLs, with a time limit of a second, and returns
-// their outcomes, in order. A failure is tried again an hour later, not before.
+// answersTo makes one attempt at each of the URLs and returns their outcomes, in order. A failure is
+// tried again an hour later, not before.
 func answersTo(t *testing.T, urls ...string) []domain.Event {
+	t.Helper()
+	return answersWithin(t, time.Minute, urls...)
+}
+
+// answersWithin is answersTo with a time limit, in whole seconds.
+func answersWithin(t *testing.T, limit time.Duration, urls ...string) []domain.Event {
 	t.Helper()
 	b := setup(t)
 	b.cfg.Retries = domain.RetrySchedule{time.Hour}
 	destinations := make([]domain.Destination, len(urls))
 	for i, url := range urls {
 		destinations[i] = destination(url)
-		destinations[i].TimeoutSeconds = 1
+		destinations[i].TimeoutSeconds = int(limit.Seconds())
 	}
 	d := b.delivery(t, destinations...)
 	b.work(t)
@@ -69,7 +75,7 @@ func TestAnyOtherStatusFailsAndIsTriedAgain(t *testing.T) {
 		failed := e.(domain.AttemptFailed)
 		require.Equal(t, statuses[failed.Status], failed.Error)
 		require.NotNil(t, failed.Due)
-		require.WithinDuration(t, failed.StartedAt.Add(time.Hour), *failed.Due, 10*time.Second)
+		require.WithinDuration(t, failed.StartedAt.Add(time.Hour), *failed.Due, patience)
 	}
 }
 
@@ -128,16 +134,16 @@ func TestLongerRetryAfterIsHonouredOf429And503Alone(t *testing.T) {
 	for i, e := range answersTo(t, urls...) {
 		failed := e.(domain.AttemptFailed)
 		require.NotNil(t, failed.Due)
-		require.WithinDuration(t, failed.StartedAt.Add(tests[i].want), *failed.Due, 10*time.Second, "%+v", tests[i])
+		require.WithinDuration(t, failed.StartedAt.Add(tests[i].want), *failed.Due, patience, "%+v", tests[i])
 	}
 }
 
 func TestRetryAfterCountsEvenIfTheBodyNeverEnds(t *testing.T) {
 	t.Parallel()
-	e := answersTo(t, newSocket(t, says("HTTP/1.1 503 Busy\r\nRetry-After: 7200\r\nContent-Length: 10\r\n\r\nno")))[0]
+	e := answersWithin(t, time.Second, newSocket(t, says("HTTP/1.1 503 Busy\r\nRetry-After: 7200\r\nContent-Length: 10\r\n\r\nno")))[0]
 	failed := e.(domain.AttemptFailed)
 	require.Equal(t, "the destination answered 503 Service Unavailable", failed.Error)
-	require.WithinDuration(t, failed.StartedAt.Add(2*time.Hour), *failed.Due, 10*time.Second)
+	require.WithinDuration(t, failed.StartedAt.Add(2*time.Hour), *failed.Due, patience)
 	require.Equal(t, "no", failed.ResponseBody)
 }
 
@@ -177,14 +183,14 @@ func TestTimeLimitHoldsOverConnectionHeadersAndBody(t *testing.T) {
 	for _, test := range tests {
 		urls = append(urls, test.url)
 	}
-	for i, e := range answersTo(t, urls...) {
+	for i, e := range answersWithin(t, time.Second, urls...) {
 		require.IsType(t, domain.AttemptFailed{}, e, i)
 		failed := e.(domain.AttemptFailed)
 		require.Contains(t, failed.Error, "no complete answer within 1s", i)
 		require.Equal(t, tests[i].status, failed.Status, i)
 		took := time.Duration(failed.Microseconds) * time.Microsecond
 		require.GreaterOrEqual(t, took, 990*time.Millisecond)
-		require.Less(t, took, 5*time.Second)
+		require.Less(t, took, patience)
 	}
 }
 
@@ -217,23 +223,22 @@ func TestEndlessBodyIsCutAndSucceeds(t *testing.T) {
 
 func TestCompressedBodyIsNotUnpacked(t *testing.T) {
 	t.Parallel()
-	var bomb bytes.Buffer
-	packer := gzip.NewWriter(&bomb)
-	for range 1 << 10 {
-		_, err := packer.Write(make([]byte, 1<<20))
-		require.NoError(t, err)
-	}
+	var member bytes.Buffer
+	packer := gzip.NewWriter(&member)
+	_, err := packer.Write(make([]byte, 1<<20))
+	require.NoError(t, err)
 	require.NoError(t, packer.Close())
+	bomb := bytes.Repeat(member.Bytes(), 1<<10) // unpacks to 1 GiB
 	accepted := make(chan string, 1)
 	r := newReceiver(t, nil)
 	r.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		accepted <- req.Header.Get("Accept-Encoding")
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = w.Write(bomb.Bytes())
+		_, _ = w.Write(bomb)
 	})
 	succeeded := answersTo(t, r.URL)[0].(domain.AttemptSucceeded)
 	require.Empty(t, <-accepted, "nobody asked for it")
-	require.Equal(t, strings.ToValidUTF8(bomb.String()[:1024], "\uFFFD"), succeeded.ResponseBody)
+	require.Equal(t, strings.ToValidUTF8(string(bomb[:1024]), "\uFFFD"), succeeded.ResponseBody)
 	require.Equal(t, "gzip", succeeded.ResponseHeaders["Content-Encoding"])
 }
 
@@ -377,6 +382,6 @@ func TestDurationOfAnAttemptIsThatOfTheAnswer(t *testing.T) {
 	before := time.Now()
 	succeeded := answersTo(t, r.URL)[0].(domain.AttemptSucceeded)
 	require.GreaterOrEqual(t, succeeded.Microseconds, int64(200_000))
-	require.Less(t, succeeded.Microseconds, int64(1_000_000))
+	require.Less(t, succeeded.Microseconds, time.Since(before).Microseconds())
 	require.WithinRange(t, succeeded.StartedAt, before.Truncate(time.Microsecond), time.Now())
 }

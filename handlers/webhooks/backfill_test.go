@@ -111,6 +111,7 @@ func TestBackfillGivesANewDestinationWhatWasHandedOverBeforeOnce(t *testing.T) {
 	for _, d := range append(to(added, own), to(added, late)...) {
 		require.NotContains(t, b.backfilled(t), d)
 	}
+	b.settleIn(t, "companies")
 	sums := b.requireBalanced(t, d)
 	require.EqualValues(t, companies+2, sums.Destinations[0].Owed)
 	require.EqualValues(t, companies+2, sums.Destinations[1].Owed)

@@ -26,7 +26,8 @@ func TestDestinationThatKeepsFailingIsProbedUntilItRecovers(t *testing.T) {
 	dst := destination(r.URL)
 	d := b.delivery(t, dst)
 	b.fail(t, d, dst.ID, domain.BreakerOpens)
-	opened := time.Now()
+	var opened time.Time
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT max(recorded_at) FROM events`).Scan(&opened))
 	b.work(t)
 	b.qualify(t, d, names(companies)...)
 	got := r.await(t, companies)

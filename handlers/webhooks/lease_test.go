@@ -45,19 +45,20 @@ func TestTwoProcessesShareTheWorkAndDoNothingTwice(t *testing.T) {
 
 func TestProcessThatStopsLeavesTheRestToTheOther(t *testing.T) {
 	t.Parallel()
+	const companies = 1000
 	b := setup(t)
 	r := newReceiver(t, ok)
 	d := b.delivery(t, destination(r.URL))
 	b.cfg.Share = 4
 	stop := b.another(t).work(t)
 	b.another(t).work(t)
-	b.qualify(t, d, names(300)...)
+	b.qualify(t, d, names(companies)...)
 	r.await(t, 50)
 	stop()
-	require.Less(t, len(r.all()), 300)
-	b.awaitCounts(t, d, projections.Counts{domain.Delivered: 300})
+	require.Less(t, len(r.all()), companies)
+	b.awaitCounts(t, d, projections.Counts{domain.Delivered: companies})
 	times := r.times()
-	require.Len(t, times, 300)
+	require.Len(t, times, companies)
 	for id, n := range times {
 		require.Equal(t, 1, n, id)
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,6 +75,7 @@ func TestAttemptsAreCountedByOutcome(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.cfg.Retries, b.cfg.Workers = domain.RetrySchedule{time.Hour}, 100
+	b.cfg.Sender = webhooks.NewSender(webhooks.Route{Guard: webhooks.NewGuard(true), Resolver: newNameServer(t).resolver()}, "test")
 	secure := httptest.NewTLSServer(http.NotFoundHandler()) // of a certificate that nobody vouches for
 	t.Cleanup(secure.Close)
 	nobody := listen(t)
@@ -148,8 +150,10 @@ func TestFaultOfClaimsIsToldWhileItLasts(t *testing.T) {
 	require.NoError(t, attempts.Fault())
 	_, err := b.pool.Exec(t.Context(), `ALTER TABLE leases RENAME TO elsewhere`)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return attempts.Fault() != nil }, patience, 10*time.Millisecond)
-	require.ErrorContains(t, attempts.Fault(), `"leases" does not exist`)
+	require.Eventually(t, func() bool { // a round of claims in which nobody looks at it ends the fault
+		fault := attempts.Fault()
+		return fault != nil && strings.Contains(fault.Error(), `"leases" does not exist`)
+	}, patience, time.Millisecond)
 	_, err = b.pool.Exec(t.Context(), `ALTER TABLE elsewhere RENAME TO leases`)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return attempts.Fault() == nil }, patience, 10*time.Millisecond)
@@ -159,7 +163,8 @@ func TestBacklogIsWhatIsDueAndNotHeld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var ahead atomic.Int64
-	b.cfg.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	began := time.Now()
+	b.cfg.Now = func() time.Time { return began.Add(time.Duration(ahead.Load())) }
 	attempts := b.idle(t)
 	require.Equal(t, 0, values(t, attempts)["ledger_dispatches_due"])
 

@@ -68,7 +68,7 @@ func TestNextOfAnOrderGoesAsSoonAsTheOneBeforeItHasEnded(t *testing.T) {
 	t.Parallel()
 	const companies = 20
 	b := setup(t)
-	b.cfg.Poll = time.Hour // nothing is found by looking again
+	b.cfg.Poll = 20 * time.Second // little is found by looking again
 	r := newReceiver(t, ok)
 	d := b.delivery(t, ordered(r.URL))
 	b.work(t)

@@ -46,8 +46,9 @@ func TestDestinationThatRecoversIsToldOfOnceByTwoProcesses(t *testing.T) {
 	}
 	for outage := range 2 {
 		down.Store(true)
+		before := len(flaky.all())
 		b.qualify(t, d, domain.CompanyID(fmt.Sprint("comp_", outage)))
-		flaky.await(t, len(flaky.all())+domain.BreakerOpens+1) // the last begins when the others have failed
+		flaky.await(t, before+domain.BreakerOpens+1) // the last begins when the others have failed
 		down.Store(false)
 		b.awaitCounts(t, w, projections.Counts{domain.Delivered: int64(outage + 1)})
 		b.awaitCounts(t, d, projections.Counts{domain.Delivered: int64(2*outage + 2)})

@@ -266,7 +266,7 @@ func TestFreshDispatchesOvertakeAReplay(t *testing.T) {
 	r := newReceiver(t, func(http.ResponseWriter, int) {
 		select {
 		case <-slow:
-			<-time.After(2 * time.Millisecond) // the receiver's work
+			<-time.After(20 * time.Millisecond) // the receiver's work
 		default:
 		}
 	})

@@ -23,7 +23,7 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 	r := newReceiver(t, gate.holds)
 	d := b.delivery(t, destination(r.URL))
 	b.prove(t, d)
-	stop := b.work(t)
+	stop, told := b.workClosing(t)
 	defer gate.open()
 	b.qualify(t, d, names(companies)...)
 	r.await(t, share)
@@ -32,6 +32,7 @@ func TestCleanStopEndsAndRecordsWhatIsUnderWayAndClaimsNoMore(t *testing.T) {
 		defer close(stopped)
 		stop()
 	}()
+	<-told
 	gate.open()
 	<-stopped
 
@@ -76,6 +77,18 @@ func (c closing) Close() error {
 	return nil
 }
 
+// workClosing is work, with what tells when the process is to stop.
+func (b *bundle) workClosing(t *testing.T) (stop func(), told closing) {
+	t.Helper()
+	told = make(closing)
+	stop = projectionstest.FollowOpened(t, b.pool, b.store, b.subjects, func(router *message.Router) {
+		_, err := webhooks.Add(t.Context(), router, b.cfg)
+		require.NoError(t, err)
+		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
+	})
+	return stop, told
+}
+
 func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -91,12 +104,7 @@ func TestClaimUnderWayAtAStopIsGivenBack(t *testing.T) {
 	_, err = lock.Exec(t.Context(), `LOCK TABLE leases`)
 	require.NoError(t, err)
 
-	told := make(closing)
-	stop := projectionstest.FollowOpened(t, b.pool, b.store, b.subjects, func(router *message.Router) {
-		_, err := webhooks.Add(t.Context(), router, b.cfg)
-		require.NoError(t, err)
-		router.AddConsumerHandler("closing", "none", told, func(*message.Message) error { return nil })
-	})
+	stop, told := b.workClosing(t)
 	require.Eventually(t, func() bool {
 		const query = `
 			SELECT EXISTS (

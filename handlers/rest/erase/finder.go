@@ -25,6 +25,11 @@ func NewFinder(store *eventstore.Store, views *projections.Views, keyring *perso
 	return &Finder{registry: store.Registry(), views: views, keyring: keyring}
 }
 
+// Reads returns the read models that a finder asks: it finds what all of them show.
+func Reads() []projections.Projection {
+	return []projections.Projection{projections.History(), projections.Dispatches()}
+}
+
 // A found is an event that tells of somebody.
 type found struct {
 	domain.Erased

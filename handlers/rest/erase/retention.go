@@ -93,7 +93,7 @@ func (r *Runner) retain(ctx context.Context, org retained) (bool, error) {
 	if err != nil || upTo == 0 {
 		return upTo == 0, err
 	}
-	for _, p := range []projections.Projection{projections.History(), projections.Dispatches()} {
+	for _, p := range Reads() {
 		if shown, err := r.cfg.Store.Cursor(ctx, p.Name); err != nil || shown < upTo {
 			return false, err
 		}

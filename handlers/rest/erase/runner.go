@@ -112,7 +112,7 @@ func (r *Runner) reached(ctx context.Context, at *eventstore.Position) (bool, er
 		}
 		*at = head
 	}
-	for _, p := range []projections.Projection{projections.History(), projections.Dispatches()} {
+	for _, p := range Reads() {
 		shown, err := r.cfg.Store.Cursor(ctx, p.Name)
 		if err != nil || shown < *at {
 			return false, err
