@@ -44,7 +44,9 @@ func startLoad(tb testing.TB, c client, delivery string, n int) *load {
 	for range n {
 		l.callers.Go(func() {
 			for ctx.Err() == nil {
-				l.send(ctx, fmt.Sprintf("comp_%06d", l.next.Add(1)))
+				if !l.send(ctx, fmt.Sprintf("comp_%06d", l.next.Add(1))) {
+					<-time.After(10 * time.Millisecond) // or Postgres is asked for more connections than it can take
+				}
 			}
 		})
 	}
@@ -58,8 +60,8 @@ func (l *load) end() {
 	l.callers.Wait()
 }
 
-// send sends one company and notes the answer.
-func (l *load) send(ctx context.Context, company string) {
+// send sends one company and notes the answer. It is false when the ledger was not available.
+func (l *load) send(ctx context.Context, company string) bool {
 	status, header, body, err := l.client.do(ctx, http.MethodPost,
 		"/api/v1/deliveries/"+l.delivery+"/qualifications", "application/json", qualification(company))
 	l.mu.Lock()
@@ -73,6 +75,7 @@ func (l *load) send(ctx context.Context, company string) {
 	default:
 		l.odd = append(l.odd, fmt.Sprintf("%d %s", status, body))
 	}
+	return err == nil && status != http.StatusServiceUnavailable
 }
 
 // report returns what was acknowledged, the number of 503s, and answers that should not be.

@@ -149,7 +149,7 @@ func (e *engine) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	api, err := e.api(ctx)
+	api, err := e.api()
 	if err != nil {
 		return err
 	}
@@ -232,8 +232,8 @@ func started(router *message.Router, ended <-chan struct{}) bool {
 }
 
 // api returns the server of the API; without that role, of the status alone.
-func (e *engine) api(ctx context.Context) (*rest.Server, error) {
-	return rest.New(ctx, rest.Config{
+func (e *engine) api() (*rest.Server, error) {
+	return rest.New(rest.Config{
 		Store: e.store, Views: projections.NewViews(e.pool), Keys: apikey.New(e.pool), Vault: e.vault,
 		Tester: webhooks.NewTester(e.store, e.vault, e.sender), Idempotency: idempotency.New(e.pool, e.vault), Notary: e.notary,
 		CheckURL: e.guard(e.private).CheckURL, Ready: e.ready, Metrics: e.metrics, Tracer: e.tracer, Log: e.log, Origins: e.CORSOrigin,

@@ -14,7 +14,6 @@ import (
 // A wire is all that connects a process with Postgres, until a test cuts or stalls it. It knows
 // nothing of what it passes.
 type wire struct {
-	tb       testing.TB
 	url      string // of the database, by the wire
 	network  string // of Postgres
 	address  string
@@ -35,7 +34,7 @@ func newWire(tb testing.TB, database string) *wire {
 	tb.Helper()
 	config, err := pgx.ParseConfig(database)
 	require.NoError(tb, err)
-	w := &wire{tb: tb, network: "tcp", address: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
+	w := &wire{network: "tcp", address: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
 	if config.Host[0] == '/' {
 		w.network, w.address = "unix", config.Host+"/.s.PGSQL."+strconv.Itoa(int(config.Port))
 	}
@@ -113,17 +112,26 @@ func (w *wire) accept() {
 	}
 }
 
+// isDown reports whether connections are refused.
+func (w *wire) isDown() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.down
+}
+
 // connect passes bytes between client and Postgres, until either side closes its connection.
 func (w *wire) connect(client net.Conn) {
 	defer client.Close()
+	if w.isDown() { // of which Postgres notices nothing
+		return
+	}
 	server, err := net.Dial(w.network, w.address) //nolint:noctx // the cut ends it
 	if err != nil {
-		w.tb.Logf("Postgres is not reached: %v", err)
 		return
 	}
 	defer server.Close()
 	w.mu.Lock()
-	down, conn, holds := w.down, w.count, w.holds
+	down, conn, holds := w.down, w.count, w.holds // it may have been cut meanwhile
 	w.count++
 	w.open[client], w.open[server] = true, true
 	w.mu.Unlock()

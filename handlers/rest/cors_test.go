@@ -42,7 +42,7 @@ func TestNoPageMayCallUnlessConfigured(t *testing.T) {
 	a := c.call(t, http.StatusOK, "GET", "/api/v1/deliveries", "", "Origin", "https://app.example.com")
 	require.Empty(t, a.header.Get("Access-Control-Allow-Origin"))
 	for _, origin := range []string{"", "app.example.com", "https://app.example.com/", "https://app.example.com/page", "null"} {
-		_, err := rest.New(t.Context(), f.config(func(cfg *rest.Config) { cfg.Origins = []string{origin} }))
+		_, err := rest.New(f.config(func(cfg *rest.Config) { cfg.Origins = []string{origin} }))
 		require.ErrorContains(t, err, "must be * or as https://app.example.com")
 	}
 }

@@ -133,7 +133,7 @@ type Server struct {
 }
 
 // New returns a server. It fails when cfg lacks what is required.
-func New(ctx context.Context, cfg Config) (*Server, error) {
+func New(cfg Config) (*Server, error) {
 	if cfg.Store == nil || cfg.Views == nil || cfg.Keys == nil || cfg.Vault == nil || cfg.Tester == nil || cfg.Idempotency == nil || cfg.Notary == nil {
 		return nil, errors.New("make server: Store, Views, Keys, Vault, Tester, Idempotency and Notary are required")
 	}
@@ -158,7 +158,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
 	}
-	contract, err := loadContract(ctx)
+	contract, err := loadContract()
 	if err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
 	}

@@ -27,7 +27,7 @@ func TestServeLetsRequestsUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	c, f := setup(t)
 	id := c.createDelivery(t, sampleDelivery)
-	server, err := rest.New(t.Context(), f.config())
+	server, err := rest.New(f.config())
 	require.NoError(t, err)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestServeLetsRequestsUnderWayEnd(t *testing.T) {
 
 func TestServerNeedsItsParts(t *testing.T) {
 	t.Parallel()
-	_, err := rest.New(t.Context(), rest.Config{})
+	_, err := rest.New(rest.Config{})
 	require.ErrorContains(t, err, "required")
 }
 

@@ -169,7 +169,7 @@ func (f *fixtures) config(adjust ...func(*rest.Config)) rest.Config {
 // serve starts a server on the fixtures.
 func (f *fixtures) serve(tb testing.TB, adjust ...func(*rest.Config)) *httptest.Server {
 	tb.Helper()
-	server, err := rest.New(tb.Context(), f.config(adjust...))
+	server, err := rest.New(f.config(adjust...))
 	require.NoError(tb, err)
 	listening := httptest.NewServer(server)
 	tb.Cleanup(listening.Close)
