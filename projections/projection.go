@@ -74,7 +74,7 @@ func All() []Projection {
 
 // atLeisure is the rest of projections that no webhook waits for: a few large pages cost much less than many small
 // ones. Whoever waits to read them is not kept waiting; see [follower.Config].
-const atLeisure = 50 * time.Millisecond
+const atLeisure = 100 * time.Millisecond
 
 // walk has a page's rows found by the indexes that there are for them. While a table is small, or its
 // statistics are old, Postgres would read all of it instead, for each page.

@@ -43,7 +43,7 @@ type Config struct {
 
 	// Rest is the least time between two looks at the end of the log, unless somebody in this process waits for
 	// the follower (see [eventstore.Store.Await]). Who waits in another one notices it; under load it makes fewer and
-	// larger pages. Default 5 ms.
+	// larger pages. Default 2 ms.
 	Rest time.Duration
 }
 
@@ -70,7 +70,7 @@ func Add(router *message.Router, pool *pgxpool.Pool, store *eventstore.Store, cf
 		cfg.Poll = 500 * time.Millisecond
 	}
 	if cfg.Rest == 0 {
-		cfg.Rest = 5 * time.Millisecond
+		cfg.Rest = 2 * time.Millisecond
 	}
 	f := &Follower{cfg: cfg, store: store, log: log.With(slog.String("follower", cfg.Name))}
 	news := &news{Follower: f, closing: make(chan struct{})}
