@@ -7,7 +7,6 @@ import (
 
 	"github.com/openprospect/delivery-ledger/domain"
 	"github.com/openprospect/delivery-ledger/eventstore"
-	"github.com/openprospect/delivery-ledger/handlers/rest/erase"
 	"github.com/openprospect/delivery-ledger/projections"
 )
 
@@ -61,16 +60,7 @@ func (s *Server) keepEmail(ctx context.Context, id domain.ErasureID, email strin
 func (s *Server) tryErasure(ctx context.Context, start domain.StartErasure, email string) (StartErasureResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, countPatience)
 	defer cancel()
-	head, err := s.cfg.Store.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range erase.Reads() { // what is late would not be counted
-		if err := s.cfg.Store.Await(ctx, p.Name, head); err != nil {
-			return nil, err
-		}
-	}
-	c, err := s.finder.Count(ctx, start.Organisation, start.Subject, email, head)
+	c, err := s.finder.Count(ctx, start.Organisation, start.Subject, email)
 	if err != nil {
 		return nil, err
 	}

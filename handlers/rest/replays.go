@@ -73,9 +73,7 @@ func (s *Server) find(ctx context.Context, start *domain.StartReplay) error {
 	if empty {
 		return nil
 	}
-	await, cancel := s.settling(ctx)
-	defer cancel()
-	_ = s.cfg.Store.Await(await, projections.Dispatches().Name, filter.UpTo) // what is late is counted less, and replayed all the same
+	s.settleOn(ctx, projections.Dispatches(), eventstore.Commit{Position: filter.UpTo}) // what is late is counted less, and replayed all the same
 	start.Count, err = s.cfg.Views.CountEnded(ctx, filter)
 	return err
 }

@@ -58,9 +58,7 @@ func (s *Server) current(ctx context.Context, id domain.DeliveryID) (eventstore.
 
 // retried returns d as the read model shows it after o; where that is late, what it would show.
 func (s *Server) retried(ctx context.Context, d projections.Dispatch, o eventstore.Outcome[domain.Dispatch]) projections.Dispatch {
-	await, cancel := s.settling(ctx)
-	defer cancel()
-	_ = s.cfg.Store.Await(await, projections.Dispatches().Name, o.Commit.Position) // the answer is right without it
+	s.settleOn(ctx, projections.Dispatches(), o.Commit)
 	if shown, err := s.cfg.Views.Dispatch(ctx, d.ID); err == nil && shown.Version >= o.Version {
 		return shown
 	}

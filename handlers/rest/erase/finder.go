@@ -15,19 +15,29 @@ const page = 1000
 
 // A Finder finds what tells of somebody. It is safe for concurrent use.
 type Finder struct {
-	registry *eventstore.Registry
-	views    *projections.Views
-	keyring  *personal.Keyring
+	store   *eventstore.Store
+	views   *projections.Views
+	keyring *personal.Keyring
 }
 
 // NewFinder returns a finder in the log of store, by its read models, which views show, and with what opens its events.
 func NewFinder(store *eventstore.Store, views *projections.Views, keyring *personal.Keyring) *Finder {
-	return &Finder{registry: store.Registry(), views: views, keyring: keyring}
+	return &Finder{store: store, views: views, keyring: keyring}
 }
 
-// Reads returns the read models that a finder asks: it finds what all of them show.
-func Reads() []projections.Projection {
+// reads returns the read models that a finder asks: it finds what all of them show.
+func reads() []projections.Projection {
 	return []projections.Projection{projections.History(), projections.Dispatches()}
+}
+
+// shows reports whether a finder finds all up to a position by now.
+func (f *Finder) shows(ctx context.Context, upTo eventstore.Position) (bool, error) {
+	for _, p := range reads() {
+		if shown, err := f.store.Cursor(ctx, p.Name); err != nil || shown < upTo {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // A found is an event that tells of somebody.
@@ -66,7 +76,7 @@ func (f *Finder) each(ctx context.Context, org domain.OrganisationID, upTo event
 // visit calls visit for each of those.
 func (f *Finder) visit(told []projections.Told, visit func(projections.Told, domain.Telling) error) error {
 	for _, t := range told {
-		event, err := f.registry.Decode(t.Record)
+		event, err := f.store.Registry().Decode(t.Record)
 		if err != nil {
 			return err
 		}
@@ -145,10 +155,19 @@ func (f *Finder) find(ctx context.Context, org domain.OrganisationID, company do
 }
 
 // Count returns what an erasure would find: of a prospect, of all who have an e-mail address, or of a company, whichever is given.
-func (f *Finder) Count(ctx context.Context, org domain.OrganisationID, subject domain.ErasureSubject, email string, upTo eventstore.Position) (domain.ErasureCounts, error) {
+// It waits until all that the log has by now can be found.
+func (f *Finder) Count(ctx context.Context, org domain.OrganisationID, subject domain.ErasureSubject, email string) (domain.ErasureCounts, error) {
+	upTo, err := f.store.Head(ctx)
+	if err != nil {
+		return domain.ErasureCounts{}, err
+	}
+	for _, p := range reads() {
+		if err := f.store.Await(ctx, p.Name, upTo); err != nil {
+			return domain.ErasureCounts{}, err
+		}
+	}
 	prospects := []string{subject.Prospect}
 	if email != "" {
-		var err error
 		if prospects, err = f.withEmail(ctx, org, email, upTo); err != nil {
 			return domain.ErasureCounts{}, err
 		}

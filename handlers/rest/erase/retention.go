@@ -93,10 +93,8 @@ func (r *Runner) retain(ctx context.Context, org retained) (bool, error) {
 	if err != nil || upTo == 0 {
 		return upTo == 0, err
 	}
-	for _, p := range Reads() {
-		if shown, err := r.cfg.Store.Cursor(ctx, p.Name); err != nil || shown < upTo {
-			return false, err
-		}
+	if ok, err := r.finder.shows(ctx, upTo); err != nil || !ok {
+		return false, err
 	}
 	numbers, err := r.cfg.Keys.DestroyBefore(ctx, string(org.ID), cutoff, int64(upTo))
 	if err != nil {

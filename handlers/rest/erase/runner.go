@@ -112,13 +112,7 @@ func (r *Runner) reached(ctx context.Context, at *eventstore.Position) (bool, er
 		}
 		*at = head
 	}
-	for _, p := range Reads() {
-		shown, err := r.cfg.Store.Cursor(ctx, p.Name)
-		if err != nil || shown < *at {
-			return false, err
-		}
-	}
-	return true, nil
+	return r.finder.shows(ctx, *at)
 }
 
 // destroy destroys the keys of all that is found so far. For an e-mail address, it first notes whose it is.

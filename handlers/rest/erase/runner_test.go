@@ -37,7 +37,7 @@ func TestAnErasedProspectIsFoundNowhere(t *testing.T) {
 		require.NotContains(t, data, "knows")
 	}
 
-	counted, err := erase.NewFinder(b.store, b.views, b.reader().Keyring).Count(t.Context(), ours, domain.ErasureSubject{Prospect: "jane"}, "", 100)
+	counted, err := erase.NewFinder(b.store, b.views, b.reader().Keyring).Count(t.Context(), ours, domain.ErasureSubject{Prospect: "jane"}, "")
 	require.NoError(t, err)
 	require.Equal(t, domain.ErasureCounts{Prospects: 2, Companies: 2, Events: 3}, counted)
 	b.run(t)
