@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,6 +46,9 @@ func (c client) status(ctx context.Context, path string) int {
 	return status
 }
 
+// aboutASecond is that on a busy machine; [apikey] holds itself to the second, by a clock of its test's own.
+const aboutASecond = 15 * time.Second
+
 func TestRevokedKeyIsRefusedWithinAboutASecond(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
@@ -58,7 +62,7 @@ func TestRevokedKeyIsRefusedWithinAboutASecond(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Revoked "+id+"\n", out)
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
-		patience, pollEvery)
+		aboutASecond, pollEvery)
 
 	keys := listKeys(t, database)
 	require.Contains(t, keys[id], " revoked ")
@@ -101,14 +105,14 @@ func TestKeyExpiresWhenTold(t *testing.T) {
 	_, err := expire(id)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusUnauthorized },
-		patience, pollEvery)
+		aboutASecond, pollEvery)
 	require.Contains(t, listKeys(t, database)[id], " expired ")
 
 	out, err := expire(id, "--never")
 	require.NoError(t, err)
 	require.Equal(t, id+" expires: never\n", out)
 	require.Eventually(t, func() bool { return c.status(t.Context(), "/api/v1/deliveries") == http.StatusOK },
-		patience, pollEvery)
+		aboutASecond, pollEvery)
 	out, err = expire(id, "--in", "720h")
 	require.NoError(t, err)
 	require.Regexp(t, `^key_\w+ expires: 20\d\d-.*Z\n$`, out)

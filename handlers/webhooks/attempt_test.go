@@ -55,7 +55,7 @@ func TestReceiverThatAlwaysFailsGetsSixRequestsAndNoMore(t *testing.T) {
 		}
 		wait := failed.Due.Sub(failed.StartedAt)
 		require.GreaterOrEqual(t, wait, b.cfg.Retries[i])
-		require.Less(t, wait, b.cfg.Retries[i]+patience)
+		require.Less(t, wait, b.cfg.Retries[i]+soon)
 	}
 	last := events[5].(domain.AttemptFailed)
 	require.Equal(t, domain.DispatchFailed{

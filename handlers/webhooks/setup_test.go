@@ -30,6 +30,9 @@ const org = domain.OrganisationID("org_test")
 // patience bounds every wait for something that must happen.
 const patience = 2 * time.Minute
 
+// soon is what takes no time takes at most, on a machine that is busy: much less than a time-out of a minute.
+const soon = 20 * time.Second
+
 // bundle is what a test works with.
 type bundle struct {
 	pool  *pgxpool.Pool
